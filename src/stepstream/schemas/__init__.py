@@ -1,0 +1,1 @@
+"""What is recorded: the typed models of episodes, steps, payloads, events and artifacts."""
