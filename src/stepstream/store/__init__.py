@@ -1,0 +1,1 @@
+"""Where steps last: the committer and the engines it writes to."""

@@ -1,0 +1,127 @@
+"""The committer's day: work while there is work, sleep in inotify when there is none, end when told.
+
+Under load it makes a pass about every millisecond; nobody pays for being watched. After some idle passes it
+watches the spool directory and sleeps until a file there changes.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING
+
+from stepstream.bus.inotify import Inotify
+from stepstream.store.committer import Committer
+from stepstream.store.election import HEARTBEAT_INTERVAL_S, somebody_commits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from stepstream.settings import Settings
+    from stepstream.spool.directory import SpoolDirectory
+
+_PAUSE_S = 0.001
+_IDLE_PASSES = 30
+_POLL_S = 0.005
+
+
+def run_committer(
+    database: Path,
+    spool: SpoolDirectory,
+    settings: Settings,
+    *,
+    until: Callable[[], bool],
+    linger_s: float | None = None,
+) -> None:
+    """Commit until told to stop and drained, or until nobody has needed it for a while.
+
+    Args:
+        database: The database.
+        spool: Its spool.
+        settings: Bounds and intervals.
+        until: Whether to stop; asked between passes. What was logged before is committed first.
+        linger_s: End after so long without owners; None stays.
+    """
+    committer = Committer(database, spool, settings)
+    sleeper = _Sleeper(spool)
+    idle = 0
+    needed_at = time.monotonic()
+    try:
+        while True:
+            stopping = until()
+            count = committer.work()
+            if stopping and (count == 0 or not committer.elected):
+                return
+            if count:
+                idle = 0
+                time.sleep(_PAUSE_S)
+                continue
+            idle += 1
+            now = time.monotonic()
+            # While we wait for a database that is busy, the lock that is held is our own.
+            waits = committer.elected or committer.holds_lock
+            if linger_s is not None and not waits and _another_commits(spool):
+                return
+            if committer.has_owners():
+                needed_at = now
+            elif linger_s is not None and now - needed_at > linger_s and _nobody_came(committer):
+                return
+            if idle < _IDLE_PASSES:
+                time.sleep(_PAUSE_S)
+            else:
+                sleeper.sleep(committer)
+    finally:
+        sleeper.close()
+        committer.close()
+
+
+def _another_commits(spool: SpoolDirectory) -> bool:
+    try:
+        return somebody_commits(spool)
+    except OSError:
+        # Whoever cannot look goes on.
+        return False
+
+
+def _nobody_came(committer: Committer) -> bool:
+    """Give up the office, then look once more: an agent that came meanwhile saw the lock held."""
+    committer.leave()
+    try:
+        return not committer.has_segments()
+    except OSError:
+        return False
+
+
+class _Sleeper:
+    """Sleeps until the spool changes or the next heartbeat is due."""
+
+    def __init__(self, spool: SpoolDirectory) -> None:
+        self._path = f"/proc/self/fd/{spool.descriptor}"
+        self._inotify = Inotify.open()
+        if self._inotify is not None:
+            self._poll = select.poll()
+            self._poll.register(self._inotify.fileno(), select.POLLIN)
+
+    def sleep(self, committer: Committer) -> None:
+        """Sleep; watching begins with a last look, so that nothing written in between is missed."""
+        if self._inotify is None:
+            time.sleep(_POLL_S)
+            return
+        watch = self._inotify.watch(self._path)
+        if watch is None:
+            time.sleep(_POLL_S)
+            return
+        try:
+            if committer.work() == 0:
+                self._inotify.drain()
+                if committer.work() == 0:
+                    self._poll.poll(HEARTBEAT_INTERVAL_S * 1000)
+        finally:
+            self._inotify.forget(watch)
+            self._inotify.drain()
+
+    def close(self) -> None:
+        """Let go of the watch."""
+        if self._inotify is not None:
+            self._inotify.close()
