@@ -1,0 +1,1 @@
+"""What leaves the history for analysis and training."""
