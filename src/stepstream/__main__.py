@@ -1,0 +1,3 @@
+from stepstream.cli.main import main
+
+main()

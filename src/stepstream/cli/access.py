@@ -1,0 +1,218 @@
+"""How a command gets at a history: which file it is, and that what was logged is in it.
+
+Knows the database option, the spool beside the file and who commits. Must not know what is read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stepstream.cli.failure import CommandFailed, ExitCode
+from stepstream.cli.figures import bytes_held
+from stepstream.cli.untrusted import neutral
+from stepstream.settings import DATABASE_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stepstream.cli.output import Output
+    from stepstream.reading.history import History
+    from stepstream.settings import Settings
+    from stepstream.spool.directory import SpoolDirectory
+
+DEFAULT_DATABASE = "history.db"
+PROGRAM_VARIABLE = "STEPSTREAM_PROGRAM"
+"""What hints shall call us, where a wrapper such as ``./dev`` starts us."""
+_DRAIN_S = 3.0
+_MAKING_S = 2.0
+_LOOK_INTERVAL_S = 0.02
+
+DatabaseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--db", envvar=DATABASE_VARIABLE, metavar="PATH", help="The database; ./history.db by default."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+JsonLinesOption = Annotated[bool, typer.Option("--jsonl", help="A JSON object a line.")]
+FilterArgument = Annotated[
+    str,
+    typer.Argument(metavar="FILTER", help="As in: status:error agent:planner since:-1h", show_default=False),
+]
+
+
+def database_path(stated: Path | None) -> Path:
+    """The database a command is about.
+
+    Raises:
+        CommandFailed: An address was given, which is for a later release.
+    """
+    path = Path(DEFAULT_DATABASE) if stated is None else stated
+    if "://" in str(stated or "") or ":/" in str(stated or ""):
+        raise CommandFailed(f"{stated} is an address; this release reads files only", ExitCode.USAGE)
+    return Path(os.path.realpath(path.expanduser()))
+
+
+def shown_path(path: Path) -> str:
+    """A path as a person would type it from here."""
+    short = os.path.relpath(path)
+    return str(path) if short.startswith("..") else short
+
+
+def shell_path(path: Path) -> str:
+    """The same as it stands in a command that is pasted."""
+    from shlex import quote
+
+    return quote(neutral(shown_path(path)))
+
+
+def pasted(command: str, database: Path) -> str:
+    """A command to paste, with the database where it is not the one taken by itself."""
+    taken = database_path(Path(os.environ[DATABASE_VARIABLE]) if os.environ.get(DATABASE_VARIABLE) else None)
+    if database == taken:
+        return f"{program()} {command}"
+    return f"{program()} {command} --db {shell_path(database)}"
+
+
+def program() -> str:
+    """How this program is called from where the person is."""
+    from shutil import which
+
+    stated = os.environ.get(PROGRAM_VARIABLE)
+    if stated:
+        return stated
+    return "stepstream" if which("stepstream") else f"{shell_path(Path(sys.executable))} -m stepstream"
+
+
+@contextmanager
+def open_history(database: Path, output: Output) -> Iterator[History]:
+    """A history to read, with all in it that had been logged by now, as far as that can be had soon.
+
+    Raises:
+        CommandFailed: There is none.
+        StoreError: It cannot be read.
+    """
+    from stepstream.errors import EpisodeNotFound
+    from stepstream.reading.history import History
+
+    drain(database, output)
+    require(database)
+    try:
+        with History.open(database) as history:
+            yield history
+    except EpisodeNotFound as error:
+        if error.candidates:
+            raise
+        raise CommandFailed(
+            f"there is no episode {error.wanted!r} in {shown_path(database)}; "
+            f"list them with: {pasted('ls', database)}",
+            ExitCode.NOT_FOUND,
+        ) from None
+
+
+def require(database: Path) -> None:
+    """Say where to begin when there is no database; one that is being made is waited for.
+
+    Raises:
+        CommandFailed: There is none.
+        StoreError: It is something else, or cannot be read.
+    """
+    from stepstream.reading.database import open_when_made
+
+    if not database.exists():
+        raise CommandFailed(
+            f"there is no history at {shown_path(database)}; "
+            f"begin one with: {pasted('init', database)}, or watch one being made: {program()} demo",
+            ExitCode.NOT_FOUND,
+        )
+    deadline = time.monotonic() + _MAKING_S
+    while (reader := open_when_made(database)) is None and time.monotonic() < deadline:
+        time.sleep(_LOOK_INTERVAL_S)
+    if reader is not None:
+        reader.close()
+
+
+def refuse_own_files(target: Path, database: Path) -> None:
+    """Refuse to write over the history itself or anything that belongs to it.
+
+    Raises:
+        CommandFailed: The target is the database, its log, or inside its spool or artifacts.
+    """
+    from stepstream.spool.directory import artifacts_path, spool_path
+
+    place = Path(os.path.realpath(target))
+    own = {database, *(database.with_name(database.name + suffix) for suffix in ("-wal", "-shm", "-journal"))}
+    folders = (spool_path(database), artifacts_path(database))
+    if place in own or any(folder == place or folder in place.parents for folder in folders):
+        raise CommandFailed(
+            f"{shown_path(target)} belongs to the history itself; name another file", ExitCode.REFUSED
+        )
+
+
+@contextmanager
+def existing_spool(database: Path, settings: Settings) -> Iterator[SpoolDirectory | None]:
+    """The spool of a database, if there is one that we may use."""
+    from stepstream.spool.directory import SpoolDirectory
+
+    try:
+        spool = SpoolDirectory(database, shared_group=settings.spool_shared_group, create=False)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+def drain(database: Path, output: Output, timeout_s: float = _DRAIN_S) -> None:
+    """See to it that what was logged before now can be read; say how much cannot.
+
+    Reading goes on in any case: what is in the database is in the database.
+    """
+    from stepstream.errors import StepstreamError
+    from stepstream.reading.backlog import wait_until_committed, waiting_bytes
+    from stepstream.settings import Settings
+
+    try:
+        settings = Settings.load(database)
+        with existing_spool(database, settings) as spool:
+            if spool is None or not waiting_bytes(database, spool):
+                return
+            hindrance = commit_soon(database, spool, settings)
+            if hindrance is None and wait_until_committed(database, spool, timeout_s):
+                return
+            waiting = waiting_bytes(database, spool)
+    except (StepstreamError, OSError) as error:
+        output.say(f"the spool could not be looked at: {error}")
+        return
+    if waiting:
+        reason = hindrance or "the committer is busy"
+        output.say(
+            f"{bytes_held(waiting)} of new steps are not shown yet: {reason}; "
+            f"see: {pasted('doctor', database)}"
+        )
+
+
+def commit_soon(database: Path, spool: SpoolDirectory, settings: Settings) -> str | None:
+    """Start a committer if nobody commits; returns why that cannot be."""
+    from stepstream.settings import CommitterMode
+    from stepstream.store.election import somebody_commits
+    from stepstream.store.hosting import ensure_committer
+
+    if somebody_commits(spool):
+        return None
+    if settings.committer is CommitterMode.NONE:
+        return "no committer runs, and the settings say committer = none"
+    if not os.access(spool.path, os.W_OK) or not os.access(database.parent, os.W_OK):
+        return f"no committer runs, and {neutral(str(spool.path))} cannot be written from here"
+    # A process of its own, whatever agents are told: it outlives this command.
+    ensure_committer(database, spool, settings.model_copy(update={"committer": CommitterMode.PROCESS}))
+    return None
