@@ -1,0 +1,1 @@
+"""The speed bars: what is promised in numbers, measured."""

@@ -1,0 +1,1 @@
+"""What decision records measured; each script prints one table."""
