@@ -22,7 +22,7 @@ from tests.support.frames import (
     new_id,
     thought,
 )
-from tests.support.rounds import Office, Place, Shelf
+from tests.support.rounds import Office, Place, Shelf, stored_texts
 
 from stepstream.spool.frame import frame_seed, scan
 
@@ -195,6 +195,26 @@ def test_many_flips_in_one_segment_cost_the_frames_they_hit(place: Place) -> Non
 
     shelf.audit()
     check(shelf, segment, range(1, 400, 2), count=400)
+
+
+def test_damage_in_a_living_segment_holds_nobody_up(place: Place) -> None:
+    """While its owner goes on, a damaged frame is stepped over as soon as a sound one stands behind it."""
+    segment = place.segment().steps(3)
+    path = segment.write(place.spool, segment.as_killed())
+    with Owner(path) as owner, Office(place) as office:
+        for number in range(3, 12):
+            before = len(segment.frames)
+            segment.steps(1)
+            frame = segment.frames[before]
+            owner.write(flipped(frame, len(frame) - 5, 1) if number % 3 == 0 else frame)
+            if number % 3 == 1:
+                office.until(lambda number=number: str(number) in stored_texts(place.database))
+        owner.die()
+        office.settle()
+        shelf = Shelf(place.database)
+
+    shelf.audit()
+    check(shelf, segment, {3, 6, 9}, count=12)
 
 
 def careless_scan(data: bytes) -> list[bytes]:

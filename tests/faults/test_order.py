@@ -274,6 +274,26 @@ def test_a_log_call_inside_a_log_call_keeps_order(place: Place, durability: Dura
     assert told == sorted(told)
 
 
+def test_the_public_interface_may_be_interrupted(tmp_path: Path) -> None:
+    """Handlers, destructors and a logging handler that log during log_event lose and double nothing."""
+    report = finish(start("public", tmp_path, 3_000))
+    place = Place.at(tmp_path)
+    with Office(place) as office:
+        office.settle()
+        shelf = Shelf(place.database)
+
+    shelf.audit()
+    assert shelf.losses() == []
+    texts = [str(step.payload["text"]) for step in shelf.steps if step.kind in {"thought", "remark"}]
+    for who in ("main", "handler", "destructor"):
+        told = [int(text.split()[1]) for text in texts if text.split()[0] == who]
+        assert sorted(told) == list(range(report[who])), who
+    told = [int(text.split()[1]) for text in texts if text.startswith("main")]
+    assert told == sorted(told)
+    lines = [step.payload["text"] for step in shelf.steps if step.kind == "log_line"]
+    assert lines == [str(number) for number in range(report["remark"])]
+
+
 class Scribe(logging.Handler):
     """A logging handler that records what it hears as a step, as StepHandler does."""
 

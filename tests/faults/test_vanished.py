@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.frames import Owner
-from tests.support.rounds import Office, Pen, Place, Shelf, settings
+from tests.support.rounds import Office, Pen, Place, Shelf, settings, stored_texts
 
 pytestmark = pytest.mark.fault
 
@@ -77,6 +77,27 @@ def test_a_half_read_segment_that_vanished_is_a_loss(place: Place) -> None:
     with Office(place) as office:
         office.settle()
         assert len(Shelf(place.database).losses()) == 1, "it is told once"
+
+
+def test_a_segment_that_comes_back_is_read_on(place: Place) -> None:
+    """A segment that was moved away, given up, and moved back again is stored from where it was left."""
+    segment = place.segment().steps(3)
+    path = segment.write(place.spool, segment.as_killed())
+    with Owner(path) as owner:
+        with Office(place) as office:
+            office.until(lambda: stored_texts(place.database) == ["0", "1", "2"])
+        before = len(segment.frames)
+        segment.steps(2)
+        owner.write(b"".join(segment.frames[before:]))
+    away = path.rename(place.directory / "away")
+    with Office(place) as office:
+        office.until(lambda: bool(Shelf(place.database).losses()))
+        away.rename(path)
+        office.until(lambda: stored_texts(place.database) == ["0", "1", "2", "3", "4"])
+        office.settle()
+    shelf = Shelf(place.database)
+    shelf.audit()
+    assert [(loss.first, loss.last) for loss in shelf.losses()] == [(3, None)]
 
 
 def test_a_segment_that_vanished_under_the_committer_is_read_to_its_end(place: Place) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import random
 import signal
@@ -123,13 +124,21 @@ class Grumbler:
 
 
 def play_reentry(player: Player, handlers: int) -> None:
+    """Log while a signal handler and destructors log in the same thread."""
+    told = interrupt_yourself(player.log, handlers, lambda _: None)
+    player.report(**told)
+
+
+def interrupt_yourself(
+    log: Callable[[str], None], handlers: int, remark: Callable[[int], None]
+) -> dict[str, int]:
     """Log while a signal handler and destructors log in the same thread, until the handler ran so often."""
-    told = {"main": 0, "handler": 0, "destructor": 0}
+    told = {"main": 0, "handler": 0, "destructor": 0, "remark": 0}
     depth = 0
 
     def say(who: str) -> None:
         number, told[who] = told[who], told[who] + 1
-        player.log(f"{who} {number}")
+        log(f"{who} {number}")
 
     def arm() -> None:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0002))
@@ -152,9 +161,34 @@ def play_reentry(player: Player, handlers: int) -> None:
         say("main")
         if told["main"] % 16 == 0:
             Grumbler(lambda: say("destructor"))
+        if told["main"] % 64 == 0:
+            remark(told["remark"])
+            told["remark"] += 1
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     gc.collect()
-    player.report(**told)
+    return told
+
+
+def play_public(directory: Path, handlers: int) -> None:
+    """The same through the public interface, with a logging handler that records beside it."""
+    from stepstream import ObservabilityProvider, StepHandler, StepPayload, Thought
+
+    class Remark(StepPayload, kind="remark"):
+        text: str
+
+    logger = logging.getLogger("agent")
+    with (
+        ObservabilityProvider(directory / "history.db", committer="none") as provider,
+        provider.episode("re-entry", agent="a") as episode,
+    ):
+        logger.addHandler(StepHandler())
+        logger.setLevel(logging.INFO)
+
+        def log(text: str) -> None:
+            episode.log_event((Thought if len(text) % 2 else Remark)(text=text))
+
+        told = interrupt_yourself(log, handlers, lambda number: logger.info("%d", number))
+    print(json.dumps(told), flush=True)
 
 
 def play_start(player: Player, count: int) -> None:
@@ -208,6 +242,9 @@ PARTS: dict[str, Callable[[Player, int], None]] = {
 def main(arguments: Sequence[str]) -> None:
     """Play a part."""
     part, directory, options, count = arguments
+    if part == "public":
+        play_public(Path(directory), int(count))
+        return
     player = Player(Path(directory), settings(**json.loads(options)))
     PARTS[part](player, int(count))
 

@@ -49,6 +49,16 @@ class Place:
         identity.write_text(f"{uuid.UUID(bytes=self.database_id)} 0 0\n", "ascii")
         identity.chmod(0o600)
 
+    @classmethod
+    def at(cls, directory: Path) -> Self:
+        """A place that somebody else has begun."""
+        place = cls.__new__(cls)
+        place.directory = directory
+        place.database = directory / "history.db"
+        place.spool = directory / "history.db-spool"
+        place.database_id = uuid.UUID((place.spool / "database").read_text("ascii").split()[0]).bytes
+        return place
+
     def segment(
         self, *, recorder: bytes | None = None, first: int = 0, **header: str | int | bool
     ) -> HandSegment:

@@ -35,6 +35,11 @@ class Bell:
         """Tell everybody who waits that steps up to this cursor can be read."""
         os.pwrite(self._descriptor, _CURSOR.pack(cursor), 0)
 
+    def published(self) -> int:
+        """The cursor that was told last, by whichever committer; 0 when none was."""
+        raw = os.pread(self._descriptor, _CURSOR.size, 0)
+        return _CURSOR.unpack(raw)[0] if len(raw) == _CURSOR.size else 0
+
     def close(self) -> None:
         """Let go of the file."""
         if self._descriptor >= 0:

@@ -219,10 +219,12 @@ class Rows:
 
     def _unreadable(self, row: StepRow, error: Exception) -> StoreError:
         place = f"step {row[3]} of episode {self.episode_id(row[2])}, {row[4]} at cursor {row[0]}"
-        if isinstance(error, StepstreamError | ContentDamaged):
+        # An upcast that raised is the cause of the refusal.
+        cause = error.__cause__ if isinstance(error, ValidationFailed) and error.__cause__ else error
+        if isinstance(cause, StepstreamError | ContentDamaged):
             return Corrupt(self._path, f"{place}: {error}")
         return StoreError(
-            f"{self._path}: {place}, version {row[5]}, cannot be read: {type(error).__name__}: {error}; "
+            f"{self._path}: {place}, version {row[5]}, cannot be read: {type(cause).__name__}: {cause}; "
             "mend the upcast of this kind"
         )
 

@@ -188,7 +188,8 @@ def decode_payload(kind: str, version: int, text: str | bytes) -> StepPayload:
         version is newer than the class, or an upcast is missing.
 
     Raises:
-        ValidationFailed: The JSON does not fit the schema it claims; ``verify --deep`` finds these.
+        ValidationFailed: The JSON does not fit the schema it claims; ``verify --deep`` finds these. An upcast
+            that raised is its cause.
     """
     cls = _registry.get(kind)
     if cls is None or version > cls.schema_version:

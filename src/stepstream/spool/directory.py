@@ -146,14 +146,22 @@ class SpoolDirectory:
         )
         return stat.S_ISREG(info.st_mode) and ours and info.st_nlink <= names_max
 
+    def _names(self) -> list[str]:
+        """Every name there is; by a new descriptor, as threads that share one share their place in it."""
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.descriptor)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
     def segment_names(self) -> list[str]:
         """The segments there are, oldest name first."""
-        return sorted(name for name in os.listdir(self.descriptor) if name.endswith(SEGMENT_SUFFIX))
+        return sorted(name for name in self._names() if name.endswith(SEGMENT_SUFFIX))
 
     def sweep(self) -> None:
         """Remove what processes left behind that died while creating a file; nothing was recorded there."""
         long_ago = time.time() - _LEFT_BEHIND_S
-        for name in os.listdir(self.descriptor):
+        for name in self._names():
             if not name.startswith("."):
                 continue
             with suppress(FileNotFoundError):

@@ -202,11 +202,11 @@ class Recorder:
             if self._closed:
                 self._refusal = "the recorder is closed"
                 return
+            if not self._spool.is_current():
+                self._spool.reopen()
             self._refusal = self._bound_reached()
             if self._refusal is not None:
                 return
-            if not self._spool.is_current():
-                self._spool.reopen()
             segment = OwnedSegment(self._spool, self._header(), self._refused)
             if self._durable:
                 self._make_lasting(segment)

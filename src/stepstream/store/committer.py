@@ -132,7 +132,7 @@ class Committer:
             found = Identity(store.database_id, info.st_dev, info.st_ino)
             if identity != found:
                 self._spool.set_identity(found, lasting=True)
-            self._generation = store.take_office()
+            self._generation = store.take_office(0 if self._bell is None else self._bell.published())
             self._intake.begin(store.database_id, store.offsets())
             rules = redaction_rules(self._settings.redaction)
             redactor = None if rules is None else Redactor(store.salt, rules)
@@ -144,6 +144,7 @@ class Committer:
             store.close(clean=False)
             raise
         self._store = store
+        self._ring()
         self._sync = LogSync(store, self._settings.log_sync_interval_ms)
         self._newer.clear()
         self._give_way_at = time.monotonic() + _TERM_BESIDE_NEWER_S

@@ -31,8 +31,13 @@ class Store(Protocol):
         """The key of this database's redaction hashes."""
         ...
 
-    def take_office(self) -> int:
-        """Begin a term of office; every batch of an earlier term is refused from here on."""
+    def take_office(self, published: int = 0) -> int:
+        """Begin a term of office; every batch of an earlier term is refused from here on.
+
+        Args:
+            published: The last cursor that anybody heard of. Where the log ends before it somebody took commits
+                back, as by removing a file, and an epoch begins.
+        """
         ...
 
     def append(self, batch: Batch, generation: int) -> None:

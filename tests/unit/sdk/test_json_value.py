@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -185,6 +186,7 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
             },
         ),
     ],
+    ids=itertools.count(),  # values like these have no repr, or another one in each run
 )
 def test_values_that_json_can_hold(value: object, expected: JsonValue) -> None:
     """Common Python types have the JSON one expects, and nothing is called unstorable."""
@@ -214,6 +216,7 @@ def test_values_that_json_can_hold(value: object, expected: JsonValue) -> None:
         (HostileClass(), "", "<a class whose name raised RuntimeError>", None, None),
         (HostileField(), "", f"{__name__}.HostileField", "reading it raised AttributeError", None),
     ],
+    ids=itertools.count(),  # values like these have no repr, or another one in each run
 )
 def test_values_that_json_cannot_hold(
     value: object, place: str, kind: str, reason: str | None, shown: str | None

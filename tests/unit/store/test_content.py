@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
+from tests.support.rounds import Office, Place, Shelf, settings
 
+from stepstream import History
 from stepstream.reading.content import ContentDamaged, ContentPool
+from stepstream.schemas.kinds import Observation
+from stepstream.schemas.model_call import ChatMessage, ChatRole, ModelCall, TextPart
 from stepstream.store.content import content_hash, pool
 
 if TYPE_CHECKING:
@@ -208,3 +213,63 @@ def test_a_missing_row_is_told() -> None:
 
     with pytest.raises(ContentDamaged, match="is missing"):
         Table().read(pooled)
+
+
+def random_json(randomness: random.Random, depth: int = 0) -> object:  # noqa: PLR0911 - one a kind of value
+    """Any JSON value, with long and strange texts among it."""
+    match randomness.randrange(9 if depth < 4 else 6):
+        case 0:
+            return randomness.choice([None, True, False, 0, -0.0, 1.0, 1, 1e300, -(10**30), 5e-324])
+        case 1:
+            return randomness.choice(
+                ["", "\0", "a\0b" * 60, "\ufffd", "\U0010ffff" * 30, '"\\\n\x7f\u2028', "ü" * 40]
+            )
+        case 2 | 3:
+            return "".join(chr(randomness.randrange(32, 0xD7FF)) for _ in range(randomness.randrange(120)))
+        case 4:
+            return randomness.uniform(-1e9, 1e9)
+        case 5:
+            return randomness.randrange(-(2**63), 2**63)
+        case 6 | 7:
+            names = (str(random_json(randomness, 9))[:40] for _ in range(randomness.randrange(5)))
+            return {name: random_json(randomness, depth + 1) for name in names}
+        case _:
+            return [random_json(randomness, depth + 1) for _ in range(randomness.randrange(5))]
+
+
+def test_any_json_survives_the_whole_way(place: Place) -> None:
+    """Four hundred random values, logged, committed, pooled and read back, are what they were."""
+    randomness = random.Random(7)
+    values = [random_json(randomness) for _ in range(400)]
+    segment = place.segment()
+    for value in values:
+        segment.step(Observation(result=value).encoded(), kind=b"observation")  # type: ignore[arg-type]
+    segment.write(place.spool)
+    with Office(place, settings(pool_bytes_min=64)) as office:
+        office.settle()
+
+    assert Shelf(place.database).losses() == []
+    with History.open(place.database) as history:
+        found = [step.payload for step in history.steps(kind="observation", limit=1_000)]
+    assert [observation.result for observation in found] == values  # type: ignore[attr-defined]
+    assert json.dumps([observation.result for observation in found]) == json.dumps(values)  # type: ignore[attr-defined]
+
+
+def test_a_resent_conversation_takes_the_room_of_one_on_disk(place: Place) -> None:
+    """Two hundred model calls that resend their history are stored, read back whole, and stay small."""
+    segment = place.segment()
+    conversation: list[ChatMessage] = []
+    calls = []
+    for number in range(200):
+        text = f"turn {number}: " + "lorem ipsum dolor sit amet " * (100 if number == 0 else 20)
+        conversation.append(ChatMessage(role=ChatRole.USER, parts=(TextPart(text=text),)))
+        calls.append(ModelCall(model="m", messages=tuple(conversation)))
+        segment.step(calls[-1].encoded(), kind=b"model_call")
+    segment.write(place.spool)
+    with Office(place) as office:
+        office.settle()
+
+    assert place.database.stat().st_size < sum(len(call.encoded()) for call in calls) / 15
+    with History.open(place.database) as history:
+        found = [step.payload for step in history.steps(kind="model_call", limit=1_000)]
+    assert found == calls

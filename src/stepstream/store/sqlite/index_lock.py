@@ -1,9 +1,9 @@
 """A lock that says that the log's index is in use, and that nothing else in this process can drop.
 
-By a lock on one byte of ``history.db-shm`` SQLite knows whether anybody uses the log. The lock is the process's:
-a copy of the workspace, which opens and closes the file, drops it. The next program that opens the database then
-empties the index under our feet, which the kernel answers with SIGBUS, or removes the log when it closes. A lock
-of an open file description (man 2 fcntl) is dropped by its own close alone.
+By a lock on one byte of ``history.db-shm`` SQLite knows whether anybody uses the log. The lock is the
+process's: a copy of the workspace, which opens and closes the file, drops it. The next program that opens the
+database then empties the index under our feet, which the kernel answers with SIGBUS, or removes the log when
+it closes. A lock of an open file description (man 2 fcntl) is dropped by its own close alone.
 
 Knows one byte of a file format (sqlite.org/walformat.html, 2.3.1). Where the system has no such locks nothing
 is held.
@@ -74,7 +74,7 @@ class IndexLock:
 
 
 def _forget() -> None:
-    """In a forked child: no connection of the parent's is used here, and its lock is the parent's to give up."""
+    """In a forked child: connections of the parent's are not used here, and its lock is its own to drop."""
     global _guard  # noqa: PLW0603 - another thread of the parent may have held it
     _guard = threading.Lock()
     _locks.clear()

@@ -130,11 +130,13 @@ class SqliteStore:
             values.items(),
         )
 
-    def take_office(self) -> int:
+    def take_office(self, published: int = 0) -> int:
         """Begin a term of office; every batch of an earlier term is refused from here on."""
         with self._translated(), immediate(self._connection):
             generation = int(self._meta()["generation"]) + 1
-            self._set_meta({"generation": str(generation), "clean": "0"})
+            if published > self.last_cursor():
+                self.epoch = secrets.token_hex(8)
+            self._set_meta({"generation": str(generation), "epoch": self.epoch, "clean": "0"})
         self._generation = generation
         return generation
 
@@ -378,8 +380,10 @@ class SqliteStore:
         return self.path.with_name(self.path.name + "-wal")
 
     def _named_files(self) -> tuple[tuple[int, int], ...]:
+        # The index too: readers that find none make one of their own, and would hear of no later commit.
+        index = self.path.with_name(self.path.name + "-shm")
         files = []
-        for path in (self.path, self._log_path()):
+        for path in (self.path, self._log_path(), index):
             try:
                 info = os.stat(path)
             except OSError:
