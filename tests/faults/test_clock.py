@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from stepstream.spool.clock import SystemClock
 from tests.support.agents import Agent, new_journal, settings, step_body, thought
 from tests.support.ledger import Ledger, drain
+
+from stepstream.spool.clock import SystemClock
 
 pytestmark = pytest.mark.fault
 

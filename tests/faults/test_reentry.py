@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.agents import Agent, agent, new_journal, settings, step_body, thought
+from tests.support.journal import ACKNOWLEDGED, REFUSED, TRIED, Journal
+from tests.support.ledger import History, Ledger, drain
+from tests.support.nursery import until
 
 from stepstream.settings import Durability, Settings
 from stepstream.spool.directory import SpoolDirectory
 from stepstream.spool.frame import FrameKind
 from stepstream.store import hosting
 from stepstream.store.election import read_status
-from tests.support.agents import Agent, agent, new_journal, settings, step_body, thought
-from tests.support.journal import ACKNOWLEDGED, REFUSED, TRIED, Journal
-from tests.support.ledger import History, Ledger, drain
-from tests.support.nursery import until
 
 if TYPE_CHECKING:
     from tests.support.nursery import Nursery
@@ -71,8 +71,10 @@ def test_a_signal_handler_may_log_at_any_moment(
         name: [int(text.split(" ")[1]) for text in texts] for name, texts in _by_speaker(history).items()
     }
     for each in (journal, other):
-        assert stored[each.name] == each.numbers(ACKNOWLEDGED)
-    assert history.losses() == []
+        # A handler may come between the beginning of another handler and its write, and is first then.
+        assert sorted(stored[each.name]) == each.numbers(ACKNOWLEDGED)
+    assert stored["main"] == sorted(stored["main"])
+    assert {loss.reason for loss in history.losses()} <= {"refused"}
 
 
 def _by_speaker(history: History) -> dict[str, list[str]]:

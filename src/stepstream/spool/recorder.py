@@ -37,6 +37,7 @@ _pack = HEADER.pack
 _pack_checksum = CHECKSUM.pack
 
 _CHECK_INTERVAL_NS = 1_000_000_000
+_ROTATIONS_AT_ONCE_MAX = 3
 
 
 class Recorder:
@@ -80,7 +81,7 @@ class Recorder:
         self._segment: OwnedSegment | None = None
         self._descriptor = -1
         self._room = -1
-        self._rotating = False
+        self._rotating = 0
         self._retry = False
         self._next = 0
         self._written = 0
@@ -190,13 +191,14 @@ class Recorder:
         self._close_outgrown()
 
     def _may_rotate(self) -> bool:
-        # Whoever comes between while the very first segment is made has to make one of his own.
-        busy = self._rotating and self._descriptor >= 0
+        # Whoever comes between while the very first segment is made has to make one of his own. Where that
+        # goes on and on, as with a timer that is faster than the disk, his frame is refused.
+        busy = self._rotating and (self._descriptor >= 0 or self._rotating >= _ROTATIONS_AT_ONCE_MAX)
         return not busy and (self._refusal is None or self._retry)
 
     def _rotate(self, size: int) -> None:
         """Begin a new segment; on failure refuse until a later check finds room again."""
-        self._rotating = True
+        self._rotating += 1
         self._retry = False
         try:
             if self._closed:
@@ -217,7 +219,7 @@ class Recorder:
             self._tell(f"a spool segment could not be created in {self._spool.path}: {error.strerror}")
             return
         finally:
-            self._rotating = False
+            self._rotating -= 1
         old, self._segment = self._segment, segment
         self._descriptor = segment.descriptor
         self._room = max(self._settings.segment_bytes_max - BLOCK_BYTES, size)
