@@ -35,8 +35,8 @@ class Store(Protocol):
         """Begin a term of office; every batch of an earlier term is refused from here on.
 
         Args:
-            published: The last cursor that anybody heard of. Where the log ends before it somebody took commits
-                back, as by removing a file, and an epoch begins.
+            published: The last cursor that anybody heard of. Where the log ends before it somebody took
+                commits back, as by removing a file, and an epoch begins.
         """
         ...
 
