@@ -31,8 +31,9 @@ ENVIRONMENT = Environment(ROOT, Path(os.environ.get("STEPSTREAM_VENV") or ROOT /
 
 
 def demo(arguments: list[str]) -> NoReturn:
-    """Run the demo."""
+    """Run the demo; its hints name a command that is there to be pasted."""
     ENVIRONMENT.require("runtime")
+    os.environ.setdefault("STEPSTREAM_PROGRAM", os.path.relpath(ENVIRONMENT.path / "bin" / "stepstream"))
     ENVIRONMENT.become("stepstream", "demo", *arguments)
 
 

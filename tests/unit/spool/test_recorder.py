@@ -323,6 +323,34 @@ def is_free(pen: Pen) -> bool:
     return taken[0]
 
 
+def test_a_handler_that_logs_while_the_first_segment_is_made_is_served(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler that logs during the very first rotation has its step recorded, and so has the caller."""
+    rename = os.rename
+    raised: list[int] = []
+
+    def interrupted(source: str, target: str, **directories: int) -> None:
+        if not raised:
+            raised.append(1)
+            signal.raise_signal(signal.SIGUSR1)
+        rename(source, target, **directories)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    pen = Pen(place)
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: pen.write("handler"))
+    try:
+        assert pen.write("main")
+        assert pen.write("after")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    pen.close()
+
+    assert pen.acknowledged == ["handler", "main", "after"]
+    assert pen.recorder.refused == 0
+    assert sorted(number for segment in segments(place) for number in segment.numbers) == [0, 1, 2]
+
+
 def test_somebody_looks_around_once_a_second(place: Place) -> None:
     """The check runs with the first frame and about once a second then, never while the lock is held."""
     looked: list[bool] = []
