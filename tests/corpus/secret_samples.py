@@ -229,7 +229,7 @@ NAMED = (
     "X-Api-Key: {}",
     "aws_secret_access_key = {}",
     "spring.datasource.password={}",
-    "//registry.npmjs.org/:_authToken={}",
+    "//npm.example.com/:_authToken={}",
     "ValueError: refused password={!r}",
     "level=info msg=login password={} user=ada",
     "Authorization: Bearer {}",

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support import tracer
-from tests.support.agents import agent, new_journal, settings
+from tests.support.agents import Agent, agent, new_journal, settings
 from tests.support.ledger import Ledger, drain
 from tests.support.tracer import Tracer
 
 from stepstream.schemas.identity import new_id
 from stepstream.spool.directory import SpoolDirectory
+from stepstream.store import committer
 from stepstream.store.sqlite.connection import open_writer
+from stepstream.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from tests.support.nursery import Nursery
@@ -33,6 +35,34 @@ def test_an_agent_that_comes_while_the_database_is_created_records(tmp_path: Pat
     for each in (first, second):
         each.log_many(3)
         each.close()
+
+    drain(tmp_path)
+    Ledger(tmp_path).check()
+
+
+def test_an_agent_that_comes_while_a_committer_opens_agrees_with_it_on_the_database(tmp_path: Path) -> None:
+    """A committer that is there first and an agent that comes in the middle of its opening share one database."""
+    writers: list[Agent] = []
+
+    class Interrupted(SqliteStore):
+        """A store that an agent comes before, just when the database is about to be created."""
+
+        def __init__(self, path: Path, expected_id: bytes | None = None, **options: int) -> None:
+            writers.append(agent(tmp_path, "agent", 10))
+            writers[0].log_many(3)
+            super().__init__(path, expected_id, **options)
+
+    real, committer.SqliteStore = committer.SqliteStore, Interrupted  # type: ignore[misc]
+    spool = SpoolDirectory(tmp_path / "history.db")
+    office = committer.Committer(tmp_path / "history.db", spool, settings())
+    try:
+        office.work()
+    finally:
+        committer.SqliteStore = real  # type: ignore[misc]
+        office.close()
+        spool.close()
+    writers[0].log_many(3)
+    writers[0].close()
 
     drain(tmp_path)
     Ledger(tmp_path).check()

@@ -7,6 +7,7 @@ raises for nothing that is observed; only a second answer, the caller's own mist
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Self, cast
@@ -36,7 +37,7 @@ _REPORT_CHARACTERS_MAX = 64 * 1024
 _NOT_PLAIN = "values that were not plain JSON"
 
 
-class OpenCall:
+class OpenCall(ABC):
     """Something that takes time, as a context manager; what is logged inside is nested under it."""
 
     def __init__(self, episode: EpisodeScope, parent: bytes | None) -> None:
@@ -148,11 +149,13 @@ class OpenCall:
             payload = self._empty_answer(cancelled=exc is not None)
             self._watch("the end of a call", lambda: self._log(payload, closes=True))
 
+    @abstractmethod
     def _open(self, parent: bytes) -> StepRef:
-        raise NotImplementedError
+        """Log the step that opens the call."""
 
+    @abstractmethod
     def _empty_answer(self, *, cancelled: bool) -> StepPayload:
-        raise NotImplementedError
+        """What closes a call that was left without an answer."""
 
     def _claim(self, verb: str) -> None:
         step = self.ref

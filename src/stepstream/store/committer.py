@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stepstream.bus.bell import Bell
 from stepstream.errors import Busy, Full, SchemaTooNew, StepstreamError, StoreError
+from stepstream.schemas.identity import new_id
 from stepstream.schemas.release import RELEASE
 from stepstream.spool.clock import boot_id
 from stepstream.spool.directory import Identity
@@ -124,9 +125,9 @@ class Committer:
         return True
 
     def _open(self) -> None:
-        identity = self._spool.identity()
-        expected = None if identity is None else identity.database_id
-        store = SqliteStore(self.database, expected, mode=self._spool.file_mode)
+        # Claimed before the file is there: an agent that comes meanwhile records under the same id.
+        identity = self._spool.identity() or self._spool.claim_identity(new_id())
+        store = SqliteStore(self.database, identity.database_id, mode=self._spool.file_mode)
         try:
             info = os.stat(self.database)
             found = Identity(store.database_id, info.st_dev, info.st_ino)
