@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 from tests.support import tracer
 from tests.support.agents import Agent, agent, new_journal, settings
@@ -66,6 +68,23 @@ def test_an_agent_that_comes_while_a_committer_opens_agrees_with_it_on_the_datab
 
     drain(tmp_path)
     Ledger(tmp_path).check()
+
+
+def test_an_agent_that_comes_while_the_database_is_held_does_not_wait(tmp_path: Path) -> None:
+    """Whoever holds a database that is not filled yet holds up no agent."""
+    holder = apsw.Connection(str(tmp_path / "history.db"))
+    holder.execute("PRAGMA user_version = 0")
+    holder.execute("BEGIN EXCLUSIVE; CREATE TABLE half (made)")
+    began = time.monotonic()
+    with agent(tmp_path, "agent", 10) as writer:
+        writer.log_many(3)
+    took = time.monotonic() - began
+    holder.execute("ROLLBACK")
+    holder.close()
+
+    drain(tmp_path)
+    Ledger(tmp_path).check()
+    assert took < 1
 
 
 def test_agents_that_begin_at_once_agree_on_the_database(tmp_path: Path) -> None:

@@ -76,14 +76,18 @@ def committer(nursery: Nursery, place: Path, *, traced: bool = False, stand_in: 
 
 
 def strike_committer(nursery: Nursery, template: Path, call: str, number: int, stand_in: str = "") -> bool:
-    """Kill a committer at a call, let another finish, check the ledger."""
+    """Kill a committer at a call, let an agent come and another committer finish, check the ledger."""
     place = Path(shutil.copytree(template, template.with_name(f"{call}-{number}")))
     child = committer(nursery, place, traced=True, stand_in=stand_in)
     with Tracer(child, f"{call}:signal=KILL:when={number}", report=place / "strace") as strace:
         strace.wait()
     killed = child.wait() != 0
+    with agent(place, "later", 10) as later:
+        later.log_many(3)
     drain(place)
-    Ledger(place).check()
+    ledger = Ledger(place)
+    ledger.check()
+    assert later.recorder.refused == 0, "whatever is left of the database, an agent that comes records"
     assert list((place / "history.db-spool").glob("*.segment")) == []
     shutil.rmtree(place)
     return killed

@@ -112,6 +112,13 @@ class Child:
         until(lambda: self.state() in "TtZ", f"process {self.pid} stops")
         return files()
 
+    def is_traced(self) -> bool:
+        """Whether a tracer has attached."""
+        try:
+            return b"TracerPid:\t0\n" not in Path(f"/proc/{self.pid}/status").read_bytes()
+        except FileNotFoundError:
+            return False
+
     def state(self) -> str:
         """The kernel's letter for what it does: R, S, D, T, Z."""
         try:
@@ -190,7 +197,7 @@ class Nursery:
 
 def main() -> None:
     """Bear and reap children, as the lines on standard input say."""
-    for name in _PRELOAD:
+    for name in ("resource", *_PRELOAD):
         importlib.import_module(name)
     for line in sys.stdin:
         order = json.loads(line)
@@ -234,12 +241,9 @@ def _limit(limits: dict[str, int]) -> None:
 
 
 def _await_tracer() -> None:
-    """Wait until strace has attached, which Yama may forbid to whoever is no ancestor."""
+    """Stop until strace has attached, which Yama may forbid to whoever is no ancestor."""
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)
-    # Opened once, so that what the tracer counts does not depend on when it came.
-    status = os.open("/proc/self/status", os.O_RDONLY)
-    until(lambda: b"TracerPid:\t0\n" not in os.pread(status, 4096, 0), "a tracer attaches")
-    os.close(status)
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 if __name__ == "__main__":

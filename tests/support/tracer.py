@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -50,6 +51,7 @@ class Tracer:
         names = sorted({name for each in injections for name in each.partition(":")[0].split(",")})
         orders = [part for each in injections if ":" in each for part in ("-e", f"inject={each}")]
         orders += ["-P", str(only), "-P", only.name] if only is not None else []
+        until(lambda: child.state() == "T", "the child waits for its tracer")
         self._process = subprocess.Popen(
             [
                 "strace",
@@ -65,6 +67,8 @@ class Tracer:
             stderr=subprocess.PIPE,
             text=True,
         )
+        until(lambda: child.is_traced() or self._process.poll() is not None, "strace attaches")
+        child.signal(signal.SIGCONT)
 
     def wait(self, within_s: float = WITHIN_S) -> None:
         """Wait until the traced process has ended."""

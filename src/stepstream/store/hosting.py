@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepstream.errors import NotADatabase, StepstreamError
+from stepstream.errors import NotADatabase, StepstreamError, StoreError
 from stepstream.schemas.identity import id_bytes, new_id
 from stepstream.settings import CommitterMode
 from stepstream.spool.directory import Identity, SpoolDirectory
@@ -41,7 +41,7 @@ def database_identity(database: Path, spool: SpoolDirectory) -> bytes:
     A spool that was last seen with another file than the one at the path asks that file.
 
     Raises:
-        StoreError: There is a file, and it is no history.
+        NotADatabase: There is a file, and it is no history.
     """
     known = spool.identity()
     try:
@@ -50,7 +50,15 @@ def database_identity(database: Path, spool: SpoolDirectory) -> bytes:
         return (known or spool.claim_identity(new_id())).database_id
     if known is not None and (known.device, known.inode) == (info.st_dev, info.st_ino):
         return known.database_id
-    found = _ask(database)
+    try:
+        found = _ask(database)
+    except NotADatabase:
+        raise
+    except StoreError as error:
+        # Held, damaged, or half created when its committer was killed: only a committer can mend that, and it
+        # says then what it found.
+        logger.debug("%s does not tell its id: %s", database, error)
+        found = None
     if found is None:
         return (known or spool.claim_identity(new_id())).database_id
     spool.set_identity(Identity(found, info.st_dev, info.st_ino))
@@ -67,12 +75,12 @@ def _ask(database: Path) -> bytes | None:
         return None
     try:
         try:
-            connection = open_reader(database)
+            connection = open_reader(database, busy_ms=0)
         except NotADatabase:
             if is_unborn(database):
                 return None
             # It may have been born between the two looks.
-            connection = open_reader(database)
+            connection = open_reader(database, busy_ms=0)
         try:
             text = connection.execute("SELECT value FROM meta WHERE name = 'database_id'").get
         finally:

@@ -77,12 +77,15 @@ def open_writer(path: Path, mode: int = 0o600) -> GuardedConnection:
     return connection
 
 
-def open_reader(path: Path, *, immutable: bool | None = None) -> apsw.Connection:
+def open_reader(
+    path: Path, *, immutable: bool | None = None, busy_ms: int = READER_BUSY_MS
+) -> apsw.Connection:
     """Open the database for reading only.
 
     Args:
         path: The database.
         immutable: The file cannot change, as on read-only media; None finds out.
+        busy_ms: How long to wait for whoever holds it.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -97,7 +100,7 @@ def open_reader(path: Path, *, immutable: bool | None = None) -> apsw.Connection
     name = f"file:{quote(os.fspath(path))}?mode=ro" + ("&immutable=1" if immutable else "")
     try:
         connection = GuardedConnection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-        _configure(connection, READER_BUSY_MS)
+        _configure(connection, busy_ms)
         found = connection.execute("PRAGMA application_id").get
     except apsw.NotADBError as error:
         raise NotADatabase(path, "its header is not SQLite's") from error
@@ -121,7 +124,7 @@ def is_unborn(path: Path) -> bool:
     name = f"file:{quote(os.fspath(path))}?mode=ro"
     connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     try:
-        _configure(connection, READER_BUSY_MS)
+        _configure(connection, 0)
         return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_schema").get)
     finally:
         connection.close()
