@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -171,6 +172,25 @@ def after_publishing(recording: Recording) -> list[int]:
     ]
 
 
+def told_too_early(recording: Recording) -> list[str]:
+    """The acknowledgements that came before what they promise was flushed, whether a cut shows it or not."""
+    written: dict[tuple[str, int], tuple[int | str, int]] = {}
+    flushed: defaultdict[int | str, int] = defaultdict(int)
+    early: list[str] = []
+    for index, event in enumerate(recording.events):
+        if event.what == "write":
+            for name, number in re.findall(rb'"text":"([\w-]+) (\d+) ', event.data[1]):
+                written[name.decode(), int(number)] = event.target, index
+        elif event.what == "sync":
+            flushed[event.target] = max(flushed[event.target], event.data[0])
+        elif event.what == "said" and event.data[0] == "acknowledged":
+            _, name, number, _ = event.data
+            file, moment = written[name, number]
+            if flushed[file] <= moment:
+                early.append(f"{name} {number}")
+    return early
+
+
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """The recording of a day's work: two agents at a time, two boots, rotations, deletions, a clean end."""
@@ -208,11 +228,15 @@ def test_killing_everybody_at_any_moment_loses_nothing(tmp_path: Path, day: Reco
 
 def test_threads_that_share_a_recorder_lose_nothing_to_a_power_cut(tmp_path: Path, rounds: int) -> None:
     """A promise to outlast a cut holds for every thread, whoever flushes and whatever is rotated meanwhile."""
-    crowd = record(tmp_path, "crowd-of-threads")
-    told = [index + 1 for index, event in enumerate(crowd.events) if event.what == "said"]
+    places = [tmp_path / str(number) for number in range(6 * rounds)]
+    for place in places:
+        place.mkdir()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        crowds = list(pool.map(lambda place: record(place, "crowd-of-threads"), places))
 
-    wrong = cut_often(tmp_path, crowd, told[:: max(1, 3 // rounds)])
-
+    assert [told_too_early(crowd) for crowd in crowds] == [[]] * len(crowds)
+    told = [index + 1 for index, event in enumerate(crowds[0].events) if event.what == "said"]
+    wrong = cut_often(tmp_path, crowds[0], told[::8])
     assert not wrong, "\n".join(wrong)
 
 

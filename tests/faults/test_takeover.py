@@ -164,6 +164,7 @@ def settle(office: Office, *committers: Child) -> Ledger:
 def test_a_stopped_committer_is_replaced_and_fenced_when_it_wakes(office: Office, rounds: int) -> None:
     """When the committer is stopped another takes over, and the one that wakes doubles nothing."""
     first, second = office.await_successor(), None
+    office.await_stored()
     for _ in range(2 * rounds):
         office.stop_between_transactions(first)
         second = office.await_successor(second)

@@ -158,6 +158,7 @@ def crowd_of_threads(run: Run, disk: Disk) -> None:
     from stepstream.spool.frame import FrameKind
 
     sys.setswitchinterval(1e-5)
+    disk.is_moody = True
     agent = run.hire("power")
 
     def log(first: int) -> None:
@@ -192,7 +193,7 @@ def committers() -> dict[str, type[Committer]]:
 def main() -> None:
     """Record one run."""
     scenario, kind, place, recording = sys.argv[1:]
-    disk = Disk(Path(place), sync_takes_s=0.001)
+    disk = Disk(Path(place))
     disk.install()
     run = Run(disk, committers()[kind])
     {"day-of-work": day_of_work, "short-life": short_life, "crowd-of-threads": crowd_of_threads}[scenario](

@@ -48,11 +48,12 @@ class Recording(NamedTuple):
 class Disk:
     """Writes down what a process does below one directory."""
 
-    def __init__(self, root: Path, *, sync_takes_s: float = 0.0) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = os.fspath(root)
         self.events: list[Event] = []
         self.boot = "0" * 8 + "-0000-0000-0000-" + "0" * 12
-        self._sync_takes_s = sync_takes_s
+        self.is_moody = False
+        self._mood = random.Random()
         self._lock = threading.RLock()
         self._files: dict[tuple[int, int], int] = {}
         self._descriptors: dict[int, int | str] = {}
@@ -71,8 +72,13 @@ class Disk:
     def _sync(self, target: int | str) -> None:
         """What was written before a flush began is on the disk when it ends."""
         reached = len(self.events)
-        time.sleep(self._sync_takes_s)
+        self._dawdle(0.001)
         self._note("sync", target, reached)
+
+    def _dawdle(self, usual_s: float) -> None:
+        """On a moody disk, be quick mostly and very slow at times, so that others come between."""
+        if self.is_moody:
+            time.sleep(usual_s * (10 if self._mood.random() < 0.2 else 0.2))
 
     def _inside(self, path: str) -> bool:
         return path.startswith(self.root + "/") or path == self.root
@@ -151,6 +157,7 @@ class Disk:
         real_fsync, real_fdatasync = os.fsync, os.fdatasync
 
         def write(descriptor: int, data: bytes) -> int:
+            self._dawdle(0.0005)
             with self._lock:
                 file = self._descriptors.get(descriptor)
                 offset = os.lseek(descriptor, 0, os.SEEK_CUR) if file is not None else 0
@@ -237,6 +244,7 @@ class Disk:
 
         self.boot = "1" * 8 + "-1111-1111-1111-" + "1" * 12
         boot_id.cache_clear()
+        self.say("reboot")
 
     def _install_sqlite(self) -> None:  # noqa: C901 - a file system has many methods
         import apsw

@@ -177,6 +177,7 @@ class Recorder:
                 # There was no room for a single step: a segment without any tells of them, if it can.
                 self._rotate(0)
             self._closed = True
+            self._flush_old()
             segment, self._segment, self._descriptor = self._segment, None, -1
             if segment is not None:
                 self._give_up(segment, SegmentState.CLOSED)
@@ -220,6 +221,7 @@ class Recorder:
             return
         finally:
             self._rotating -= 1
+        self._flush_old()
         old, self._segment = self._segment, segment
         self._descriptor = segment.descriptor
         self._room = max(self._settings.segment_bytes_max - BLOCK_BYTES, size)
@@ -240,14 +242,20 @@ class Recorder:
     def _give_up(self, segment: OwnedSegment, state: SegmentState) -> None:
         """Be done with a segment; when another thread may be flushing it, whoever flushes next closes it."""
         self._note(segment, state)
-        if not self._durable:
+        if self._durable:
+            self._outgrown.append(segment)
+        else:
             segment.close()
+
+    def _flush_old(self) -> None:
+        """Flush what other threads have not, before another segment is the one they would flush."""
+        segment = self._segment
+        if segment is None or not self._durable:
             return
         try:
             segment.sync()
         except OSError as error:
             self._doubt(self._next, error)
-        self._outgrown.append(segment)
 
     def _close_outgrown(self) -> None:
         while self._outgrown:
