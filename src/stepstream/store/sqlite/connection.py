@@ -119,13 +119,15 @@ def is_unborn(path: Path) -> bool:
     """Whether a file is what its first committer leaves between creating the database and filling it.
 
     Raises:
-        apsw.Error: It is no database.
+        apsw.Error: It cannot be read.
     """
     name = f"file:{quote(os.fspath(path))}?mode=ro"
     connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     try:
         _configure(connection, 0)
         return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_schema").get)
+    except apsw.NotADBError:
+        return False
     finally:
         connection.close()
 
