@@ -68,7 +68,7 @@ class SegmentReader:
         self.recorder_id = self.header.recorder
         self.seed = frame_seed(self.recorder_id)
         self.is_known = consumed is not None
-        self.kept_aside: str | None = None
+        self._kept_aside: dict[int, str] = {}
         self.consumed = BLOCK_BYTES if consumed is None else consumed
         self.position = self.consumed
         self.owner_dead = False
@@ -145,15 +145,12 @@ class SegmentReader:
             case NewerFrame():
                 self.blocked_by = stop
             case Damage():
-                self.kept_aside = self.keep_aside(stop.start, stop.end)
-                self.position = stop.end
+                self.pass_over(stop.end)
                 return True
             case Torn() if len(data) == window:
                 # One frame larger than the window, or damage that fills it.
                 if window >= _WINDOW_BYTES_MAX:
-                    end = self.position + window - HEADER_BYTES
-                    self.kept_aside = self.keep_aside(self.position, end)
-                    self.position = end
+                    self.pass_over(self.position + window - HEADER_BYTES)
                 else:
                     self._window = min(window * 4, _WINDOW_BYTES_MAX)
                 return True
@@ -179,12 +176,13 @@ class SegmentReader:
         """Forget what was read but not committed."""
         self.position = self.consumed
         self._ahead = []
-        self.kept_aside = None
 
     def committed(self, consumed: int) -> None:
         """The database says that the segment is read so far."""
         self.consumed = consumed
         self.is_known = True
+        for start in [start for start in self._kept_aside if start < consumed]:
+            del self._kept_aside[start]
         # Behind only after a rewind, when frames were committed that had been read before it.
         self.position = max(self.position, consumed)
 
@@ -212,12 +210,22 @@ class SegmentReader:
             self._open()
         return os.pread(self._descriptor, _WINDOW_BYTES_MAX, self.position)
 
+    def pass_over(self, end: int) -> None:
+        """Read on behind damaged bytes, which are kept aside."""
+        self._kept_aside[self.position] = self.keep_aside(self.position, end)
+        self.position = end
+
     def keep_aside(self, start: int, end: int) -> str:
-        """Copy damaged bytes where a person can look at them; returns the file's name below the spool."""
+        """Copy bytes where a person can look at them; returns the file's name below the spool."""
         if self._descriptor < 0:
             self._open()
         data = os.pread(self._descriptor, min(end - start, _WINDOW_BYTES_MAX), start)
         return self._spool.set_aside(f"{self.name}-{start}-{end}", data)
+
+    def kept_aside(self, before: int) -> str | None:
+        """The copy, below the spool, of the last damage in front of an offset that no commit has told of."""
+        starts = [start for start in self._kept_aside if start < before]
+        return self._kept_aside[max(starts)] if starts else None
 
     def delete(self) -> None:
         """Remove the file; the lock on it is held, so that nobody writes to it."""

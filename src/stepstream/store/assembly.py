@@ -104,6 +104,7 @@ class Assembler:
         if self._stale:
             self._load()
         self._batch = Batch()
+        self._told: set[str] = set()
         self._recorded_at = self._now()
 
     def _load(self) -> None:
@@ -144,7 +145,7 @@ class Assembler:
                 if number > _NUMBER_MAX:
                     self._reject_number(item, recorder)
                     continue
-                self._gap(recorder, reader, number - 1)
+                self._gap(recorder, reader, number - 1, end)
             recorder.last_number = number
             if kind == _STEP:
                 if self._read_step(item, recorder, wall, body, entries, payloads):
@@ -156,7 +157,6 @@ class Assembler:
                 self._announce(item, recorder)
         self._flush(entries, payloads)
         for reader, end in ends.items():
-            reader.kept_aside = None
             self._move(reader, end, finished=False)
         return self._batch
 
@@ -177,15 +177,15 @@ class Assembler:
         recorder = self._recorder(reader)
         tail = reader.tail()
         if tail and not is_torn(tail, reader.seed):
-            reader.kept_aside = reader.keep_aside(reader.position, reader.position + len(tail))
+            reader.pass_over(reader.position + len(tail))
         tally = reader.tally()
         counted = tally is not None and tally.state is not SegmentState.OPEN
         if tally is not None and tally.next_number > recorder.last_number + 1:
-            self._gap(recorder, reader, tally.next_number - 1)
+            self._gap(recorder, reader, tally.next_number - 1, reader.position)
             recorder.last_number = tally.next_number - 1
-        elif reader.kept_aside is not None and recorder_ended and not counted:
+        elif recorder_ended and not counted and (kept := reader.kept_aside(reader.position)) is not None:
             first, detail = recorder.last_number + 1, f"{len(tail)} bytes are no frame"
-            self._loss(recorder, first, None, LossReason.DAMAGED, detail, reader.kept_aside)
+            self._loss(recorder, first, None, LossReason.DAMAGED, detail, kept)
         if recorder_ended:
             self._end_recorder(recorder)
         self._move(reader, reader.position, finished=True)
@@ -227,12 +227,13 @@ class Assembler:
         self._batch.recorders[state.key] = state
         return state
 
-    def _gap(self, recorder: RecorderState, reader: SegmentReader, last: int) -> None:
+    def _gap(self, recorder: RecorderState, reader: SegmentReader, last: int, before: int) -> None:
         first = recorder.last_number + 1
         tally = reader.tally()
         refused = (0 if tally is None else tally.refused) - recorder.refused
-        if reader.kept_aside is not None:
-            kept, reader.kept_aside = reader.kept_aside, None
+        kept = reader.kept_aside(before)
+        if kept is not None and kept not in self._told:
+            self._told.add(kept)
             self._loss(recorder, first, last, LossReason.DAMAGED, "bytes in the spool are no frames", kept)
         elif refused >= last - first + 1:
             recorder.refused += last - first + 1

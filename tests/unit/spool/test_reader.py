@@ -142,7 +142,8 @@ def test_damage_is_set_aside_once(place: Place, spool: SpoolDirectory) -> None:
     reader.close()
     start = BLOCK_BYTES + len(segment.frames[0])
 
-    assert reader.kept_aside == f"damaged/{path.name}-{start}-{start + 7}"
+    assert reader.kept_aside(start) is None
+    assert reader.kept_aside(start + 1) == f"damaged/{path.name}-{start}-{start + 7}"
     assert [kept.read_bytes() for kept in place.damaged()] == [b"garbage"]
     assert [kept.stat().st_mode & 0o777 for kept in place.damaged()] == [0o600]
 

@@ -450,6 +450,34 @@ def test_an_error_at_commit_is_looked_up_in_the_file(place: Place, failing: type
     assert shelf.losses() == []
 
 
+class Picky(SqliteStore):
+    """An engine that takes no more than one step at a time."""
+
+    def append(self, batch: Batch, generation: int) -> None:
+        if len(batch.steps) > 2:
+            raise KeyError("a mistake of ours")
+        super().append(batch, generation)
+
+
+def test_a_batch_that_is_halved_still_knows_what_was_damaged(place: Place) -> None:
+    """Numbers that damage swallowed are named so whichever part of a broken batch tells of them."""
+    segment = place.segment().steps(2).add(b"garbage", numbers=1).steps(2).add(b"rubbish", numbers=1).steps(2)
+    segment.write(place.spool)
+    with Office(place) as office:
+        office.until(office.committer.stand)
+        office.committer._store.__class__ = Picky  # type: ignore[union-attr]
+        office.settle()
+    shelf = Shelf(place.database)
+
+    shelf.audit()
+    assert shelf.texts() == ["0", "1", "3", "4", "6", "7"]
+    assert [(loss.first, loss.last, str(loss.reason)) for loss in shelf.losses()] == [
+        (2, 2, "damaged"),
+        (5, 5, "damaged"),
+    ]
+    assert [loss.kept_as for loss in shelf.losses()] == [f"damaged/{kept.name}" for kept in place.damaged()]
+
+
 def test_the_reader_keeps_its_lock_until_deletion(place: Place) -> None:
     """From the moment an owner is found dead nobody else can take its segment."""
     segment = place.segment().steps(1)
