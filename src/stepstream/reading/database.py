@@ -11,7 +11,6 @@ import os
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 from weakref import WeakSet
 
 import apsw
@@ -20,7 +19,7 @@ from stepstream.errors import Corrupt, NotADatabase, NotOpen, StoreError
 from stepstream.reading.content import ContentDamaged, ContentPool
 from stepstream.reading.functions import register
 from stepstream.reading.rows import PAYLOAD, Rows
-from stepstream.store.sqlite.connection import READER_BUSY_MS, open_reader, translate
+from stepstream.store.sqlite.connection import READER_BUSY_MS, is_unborn, open_reader, translate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,8 +131,11 @@ def open_when_made(path: Path, *, is_last_try: bool = False) -> Reader | None:
     except FileNotFoundError:
         return None
     except NotADatabase:
-        if _is_empty(path):
-            return None
+        try:
+            if is_unborn(path, busy_ms=READER_BUSY_MS):
+                return None
+        except apsw.Error as error:
+            raise translate(path, error) from error
         if is_last_try:
             raise
     except StoreError:
@@ -142,21 +144,6 @@ def open_when_made(path: Path, *, is_last_try: bool = False) -> Reader | None:
         raise
     # It may have been filled between the two looks.
     return open_when_made(path, is_last_try=True)
-
-
-def _is_empty(path: Path) -> bool:
-    """Whether a file is a database without tables, as one is while it is created."""
-    try:
-        name = f"file:{quote(os.fspath(path))}?mode=ro"
-        connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.set_busy_timeout(READER_BUSY_MS)
-        try:
-            return not connection.execute("SELECT count(*) FROM sqlite_schema").get
-        finally:
-            connection.close()
-    except apsw.Error:
-        return False
 
 
 _readers: WeakSet[Reader] = WeakSet()

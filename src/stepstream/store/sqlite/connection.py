@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x53535452
 """Stands in the file's header, as ``file history.db`` shows."""
 
+_CREATE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+_READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+
 _FIXED_SINCE = 3_051_003
 _BACK_PORTS = frozenset({3_044_006, 3_050_007})
 
@@ -58,8 +61,7 @@ def open_writer(path: Path, mode: int = 0o600) -> GuardedConnection:
         StoreError: It cannot be opened.
     """
     check_library()
-    try:
-        connection = GuardedConnection(os.fspath(path))
+    with _opening(path, os.fspath(path)) as connection:
         _configure(connection, WRITER_BUSY_MS)
         _refuse_foreign(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -67,11 +69,7 @@ def open_writer(path: Path, mode: int = 0o600) -> GuardedConnection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.hold_index(path)
-    except apsw.NotADBError as error:
-        raise NotADatabase(path, "its header is not SQLite's") from error
-    except apsw.Error as error:
-        raise translate(path, error) from error
+        connection.hold_index()
     if stat.S_IMODE(os.stat(path).st_mode) != mode:
         os.chmod(path, mode)
     return connection
@@ -98,33 +96,46 @@ def open_reader(
     if immutable is None:
         immutable = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
     name = f"file:{quote(os.fspath(path))}?mode=ro" + ("&immutable=1" if immutable else "")
-    try:
-        connection = GuardedConnection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    with _opening(path, name, _READ_ONLY) as connection:
         _configure(connection, busy_ms)
-        found = connection.execute("PRAGMA application_id").get
+        if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+            raise NotADatabase(path, "it is an SQLite file of another program")
+        connection.execute("PRAGMA query_only = ON")
+        if not immutable:
+            connection.hold_index()
+    return connection
+
+
+@contextmanager
+def _opening(path: Path, name: str, flags: int = _CREATE) -> Iterator[GuardedConnection]:
+    """A new connection, closed again when it is refused."""
+    try:
+        connection = GuardedConnection(path, name, flags)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
     except apsw.NotADBError as error:
         raise NotADatabase(path, "its header is not SQLite's") from error
     except apsw.Error as error:
         raise translate(path, error) from error
-    if found != APPLICATION_ID:
-        connection.close()
-        raise NotADatabase(path, "it is an SQLite file of another program")
-    connection.execute("PRAGMA query_only = ON")
-    if not immutable:
-        connection.hold_index(path)
-    return connection
 
 
-def is_unborn(path: Path) -> bool:
+def is_unborn(path: Path, *, busy_ms: int = 0) -> bool:
     """Whether a file is what its first committer leaves between creating the database and filling it.
+
+    Args:
+        path: The database.
+        busy_ms: How long to wait for whoever holds it.
 
     Raises:
         apsw.Error: It cannot be read.
     """
     name = f"file:{quote(os.fspath(path))}?mode=ro"
-    connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    connection = GuardedConnection(path, name, _READ_ONLY)
     try:
-        _configure(connection, 0)
+        _configure(connection, busy_ms)
         return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_schema").get)
     except apsw.NotADBError:
         return False

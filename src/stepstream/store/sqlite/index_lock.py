@@ -14,8 +14,9 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from contextlib import suppress
 from struct import Struct
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -30,53 +31,64 @@ _locks: dict[tuple[int, int], IndexLock] = {}
 
 
 class IndexLock:
-    """The lock on one index, shared by all connections of this process."""
+    """The lock on the index of one database file, shared by all connections of this process."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._users = 0
+    def __init__(self, file: tuple[int, int]) -> None:
+        self._file = file
+        self._descriptor = -1
+        self.users = 0
 
     @classmethod
-    def hold(cls, database: Path) -> Self | None:
-        """Hold the lock for one more connection; None where there is no index or no such lock."""
+    def join(cls, database: Path) -> IndexLock | None:
+        """Count one more connection; None where there is no such file, or where there are no such locks."""
         if not hasattr(fcntl, "F_OFD_SETLK"):
             return None
         with _guard:
             try:
-                return cls._of(database)
+                info = os.stat(database)
             except OSError:
                 return None
+            file = (info.st_dev, info.st_ino)
+            lock = _locks.setdefault(file, cls(file))
+            lock.users += 1
+            return lock
 
-    @classmethod
-    def _of(cls, database: Path) -> Self:
-        path = database.with_name(database.name + "-shm")
-        info = os.stat(path)
-        found = _locks.get((info.st_dev, info.st_ino))
-        if not isinstance(found, cls):
-            # Never closed: that would drop SQLite's own locks.
-            found = cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            info = os.fstat(found._descriptor)
-            _locks[info.st_dev, info.st_ino] = found
-        if found._users == 0:
-            found._set(fcntl.F_RDLCK)
-        found._users += 1
-        return found
-
-    def release(self) -> None:
-        """One connection less uses the index."""
+    def hold(self, database: Path) -> None:
+        """Take the lock, if nobody has and there is an index."""
         with _guard:
-            self._users -= 1
-            if self._users == 0:
-                self._set(fcntl.F_UNLCK)
+            if self._descriptor >= 0:
+                return
+            with suppress(OSError):
+                index = database.with_name(database.name + "-shm")
+                self._descriptor = os.open(index, os.O_RDONLY | os.O_CLOEXEC)
+                wanted = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, _BYTE_IN_USE, 1, 0)
+                fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, wanted)
 
-    def _set(self, kind: int) -> None:
-        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, _BYTE_IN_USE, 1, 0))
+    def leave(self) -> None:
+        """Count one connection less; the last one lets go.
+
+        Closing the descriptor drops the locks that SQLite holds on the index for this process: it must wait
+        until there is no connection, nor one about to open.
+        """
+        with _guard:
+            self.users -= 1
+            if self.users == 0 and _locks.get(self._file) is self:
+                del _locks[self._file]
+                self.drop()
+
+    def drop(self) -> None:
+        """Let go of the lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def _forget() -> None:
     """In a forked child: connections of the parent's are not used here, and its lock is its own to drop."""
     global _guard  # noqa: PLW0603 - another thread of the parent may have held it
     _guard = threading.Lock()
+    for lock in _locks.values():
+        lock.drop()
     _locks.clear()
 
 
@@ -84,18 +96,36 @@ os.register_at_fork(after_in_child=_forget)
 
 
 class GuardedConnection(apsw.Connection):
-    """A connection that holds the lock on its index while it is open."""
+    """A connection that is counted from before it opens until it is closed, and can hold the lock."""
 
-    _index_lock: IndexLock | None = None
+    def __init__(self, database: Path, name: str, flags: int) -> None:
+        """Open the database, under a name that SQLite understands.
 
-    def hold_index(self, database: Path) -> None:
-        """Hold the lock from here on; the index appears with the first transaction."""
+        Raises:
+            apsw.Error: It cannot be opened.
+        """
+        self._database = database
+        self._index_lock = IndexLock.join(database)
+        try:
+            super().__init__(name, flags=flags)
+        except BaseException:
+            self._leave()
+            raise
         if self._index_lock is None:
-            self._index_lock = IndexLock.hold(database)
+            # It was created.
+            self._index_lock = IndexLock.join(database)
+
+    def hold_index(self) -> None:
+        """Hold the lock from here on; the index appears with the first transaction."""
+        if self._index_lock is not None:
+            self._index_lock.hold(self._database)
 
     def close(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - apsw's signature
         """Close, and let go of the lock afterwards."""
         super().close(force)
+        self._leave()
+
+    def _leave(self) -> None:
         lock, self._index_lock = self._index_lock, None
         if lock is not None:
-            lock.release()
+            lock.leave()

@@ -80,7 +80,7 @@ class SqliteStore:
             with self._translated():
                 self.migrated = migrate(self._connection, path)
                 self._settle_identity(expected_id)
-            self._connection.hold_index(path)
+            self._connection.hold_index()
             self._files = self._named_files()
             self._log = os.open(self._log_path(), os.O_RDWR | os.O_CLOEXEC)
         except BaseException:

@@ -1,0 +1,81 @@
+"""The lock on the log's index: held while a connection is open, and a descriptor no longer than that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.support.rounds import descriptors
+
+from stepstream.errors import NotADatabase
+from stepstream.store.sqlite.connection import is_unborn, open_reader, open_writer
+from stepstream.store.sqlite.migration import migrate
+
+
+def is_held(database: Path) -> bool:
+    """Whether an open file description has the byte locked, as the kernel's list says."""
+    info = database.with_name("history.db-shm").stat()
+    name = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino}"
+    return any("OFDLCK" in lock and name in lock for lock in Path("/proc/locks").read_text().splitlines())
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A history without steps."""
+    path = tmp_path / "history.db"
+    connection = open_writer(path)
+    migrate(connection, path)
+    connection.close()
+    return path
+
+
+def test_the_lock_is_held_while_anybody_is_connected(database: Path) -> None:
+    """It is held from the first connection to the last, and no longer."""
+    first = open_reader(database)
+    second = open_reader(database)
+    first.close()
+    assert is_held(database)
+    second.close()
+    assert not is_held(database)
+    with open_reader(database):
+        pass
+
+
+def test_a_database_that_was_closed_keeps_no_descriptor(tmp_path: Path, database: Path) -> None:
+    """A process that opens many databases, whole, empty or foreign, one after the other, needs few descriptors."""
+    (tmp_path / "foreign").write_text("dear diary, " * 1000)
+    (tmp_path / "empty").touch()
+    before = descriptors()
+    for number in range(5):
+        path = tmp_path / str(number)
+        writer = open_writer(path)
+        migrate(writer, path)
+        reader = open_reader(path)
+        writer.close()
+        reader.close()
+        with pytest.raises(NotADatabase):
+            open_reader(tmp_path / "foreign")
+        with pytest.raises(NotADatabase):
+            open_reader(tmp_path / "empty")
+        assert not is_unborn(tmp_path / "foreign")
+        assert is_unborn(tmp_path / "empty")
+    assert descriptors() == before
+
+
+def test_a_forked_child_holds_nothing(database: Path) -> None:
+    """A child that lives on does not keep the lock of its parent, nor a descriptor."""
+    connection = open_reader(database)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    connection.close()
+    try:
+        assert not is_held(database)
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(child, 0)
