@@ -13,6 +13,9 @@ from struct import Struct
 
 UNTRIED, TRIED, ACKNOWLEDGED, REFUSED = range(4)
 
+BUDGET_NS = 50_000_000
+"""For longer no call may be held up."""
+
 _HEAD = Struct("<QQQQ")
 _RECORDER_AT = 32
 _HEAD_BYTES = 64
@@ -55,7 +58,7 @@ class Journal:
     def note_blocked(self, ns: int) -> None:
         """Write down how long a call was held up, if no other was held up longer."""
         longest, calls, over, done = _HEAD.unpack_from(self._map)
-        _HEAD.pack_into(self._map, 0, max(longest, ns), calls + 1, over + (ns > 50_000_000), done)
+        _HEAD.pack_into(self._map, 0, max(longest, ns), calls + 1, over + (ns > BUDGET_NS), done)
 
     def note_end(self) -> None:
         """Write down that the agent did all it was asked to do."""
@@ -66,6 +69,11 @@ class Journal:
     def longest_blocked_ms(self) -> float:
         """The longest that a call was held up by anything but the queue for a processor."""
         return float(_HEAD.unpack_from(self._map)[0]) / 1e6
+
+    @property
+    def blocked_calls(self) -> int:
+        """How many calls were held up for longer than their budget."""
+        return int(_HEAD.unpack_from(self._map)[2])
 
     @property
     def ended(self) -> bool:

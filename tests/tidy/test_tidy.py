@@ -231,6 +231,17 @@ def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
                 yield from _run_at_import(child)
 
 
+def possessive_group(source: Source) -> Iterator[str]:
+    """No regular expression repeats a group possessively; ``(?>(?:...)*)`` does the same.
+
+    Python before 3.11.5 loses its place when the group fails half-way (github.com/python/cpython/issues/106052).
+    """
+    if source.is_product:
+        for number, line in enumerate(source.text.splitlines(), 1):
+            if re.search(r"\)(?:[*+?]|\{+[0-9,]+\}+)\+", line):
+                yield f"line {number}: repeats a group possessively"
+
+
 @dataclass(frozen=True)
 class Sample:
     """Code that a rule complains about, and similar code that it leaves alone."""
@@ -285,6 +296,8 @@ SAMPLES = [
         Sample("import os\nX = os.environ['X']", "import os\ndef f(): return os.environ['X']"),
     ),
     (environment_at_import, Sample("def f(x=os.getenv('X')): pass", "f = lambda: os.getenv('X')")),
+    (possessive_group, Sample("R = r'(?:ab?)*+'", "R = r'(?>(?:ab?)*)c*+'")),
+    (possessive_group, Sample("R = rf'(ab){{2}}+'", "R = rf'(ab){{2}}' + x")),
     (environment_at_import, Sample("class A:\n x = environ['X']", "environment = 1")),
 ]
 SAMPLE_NAMES = [f"{rule.__name__}-{number}" for number, (rule, _) in enumerate(SAMPLES)]

@@ -26,7 +26,7 @@ from stepstream.schemas.release import RELEASE
 from stepstream.settings import CommitterMode, Settings
 from stepstream.spool.directory import COMMITTER_LOCK, DAMAGED, SERVER_LOCK, SpoolDirectory, artifacts_path
 from stepstream.spool.location import check_location, file_system
-from stepstream.store.election import is_locked, read_status
+from stepstream.store.election import COMMITTING, OPENING, is_locked, read_status
 from stepstream.store.sqlite.connection import check_library
 from stepstream.store.sqlite.migration import newest_version, schema_version
 
@@ -330,7 +330,9 @@ def _committer(patient: Patient) -> Iterator[Check]:
             f"process {status.pid} holds the office and has been silent for {quiet}: stopped or stuck",
             f"kill -CONT {status.pid}  (or kill -KILL {status.pid}: another one takes over, nothing is lost)",
         )
-    elif status.state != "committing":
+    elif status.state == OPENING:
+        yield ok("committer", f"process {status.pid} is opening the database")
+    elif status.state != COMMITTING:
         yield fail(
             "committer", f"process {status.pid}: {status.state}", pasted("verify --deep", patient.database)
         )

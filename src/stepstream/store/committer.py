@@ -23,7 +23,14 @@ from stepstream.spool.directory import Identity
 from stepstream.store.assembly import Assembler
 from stepstream.store.ballast import Ballast
 from stepstream.store.batch import Fenced
-from stepstream.store.election import HEARTBEAT_INTERVAL_S, CommitterStatus, Election, Heartbeat
+from stepstream.store.election import (
+    COMMITTING,
+    HEARTBEAT_INTERVAL_S,
+    OPENING,
+    CommitterStatus,
+    Election,
+    Heartbeat,
+)
 from stepstream.store.intake import Intake
 from stepstream.store.log_sync import LogSync
 from stepstream.store.redaction import Redactor
@@ -114,7 +121,7 @@ class Committer:
                 self._spool.reopen()
             if not self._election.stand():
                 return False
-            self.state = "opening"
+            self.state = OPENING
             self._heartbeat = self._heartbeat or Heartbeat(self._spool)
             self._bell = self._bell or Bell(self._spool)
             self._beat(force=True)
@@ -152,8 +159,10 @@ class Committer:
         self._beat(force=True)
 
     def _recovered(self) -> None:
-        self.state = "committing"
         self._failures = 0
+        if self.state != COMMITTING:
+            self.state = COMMITTING
+            self._beat(force=True)
 
     def leave(self, *, clean: bool = True) -> None:
         """Give up the office and forget everything that only its holder knows."""

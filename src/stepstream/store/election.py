@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT_INTERVAL_S = 0.25
 HEARTBEAT_STALE_S = 1.0
+OPENING = "opening"
+COMMITTING = "committing"
 _STATUS_BYTES = 1024
 # Even if each of them is written as two escapes of six bytes, the rest has room.
 _STATE_CHARACTERS_MAX = 50
@@ -37,7 +39,7 @@ class CommitterStatus(BaseModel):
         pid: Its process.
         boot_id: The boot whose clock ``beat`` is of.
         beat: CLOCK_MONOTONIC in ns when it was alive.
-        state: ``committing``, or what keeps it from it.
+        state: `COMMITTING`, `OPENING`, or what keeps it from it.
         generation: Its term of office.
         cursor: The last cursor it committed.
         waiting_bytes: What the spool held at its last look.

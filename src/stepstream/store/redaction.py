@@ -216,7 +216,7 @@ class Redactor:
 
 _PLACEHOLDER = re.compile(r"\[redacted:[a-z0-9_-]{1,32}:[0-9a-f]{8}\]")
 _KEY_HEADER = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^-]{0,4}$")
-_KEY_BODY = re.compile(r"(?:[A-Za-z0-9+/= ]|\\[nrt])++")
+_KEY_BODY = re.compile(r"(?:[A-Za-z0-9+/= ]++|\\[nrt])+")
 _FEW_CHARACTERS = 3
 _FIELD_NAME = re.compile(r"[A-Za-z_]{1,40}")
 

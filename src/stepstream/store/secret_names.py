@@ -218,7 +218,7 @@ def _is_quoted_secret(value: str, *, name_quoted: bool, separator: str, kind_of_
 
 # ------------------------------------------------------------------------------------- values without quotes
 
-_CODE = re.compile(r"[A-Za-z_$][\w$]*+(?:(?:\.|::|->|[/-])[A-Za-z_][\w$]*+)*+")
+_CODE = re.compile(r"[A-Za-z_$][\w$]*+(?:(?:\.|::|->|[/-])[A-Za-z_][\w$]*+)*")
 _FRAGMENT = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _NUMBER = re.compile(r"\d+")
 _NUMBERED_WORD = re.compile(r"([a-z]+)\d[a-z0-9]*")
@@ -278,12 +278,12 @@ _AFTER_PROSE = ("", " ", "\t", "\r", "\n", '"', "'")
 _BEFORE_ARGUMENT = (",", "(", "[", "{", "=", ".", "-", "&", "|")
 _QUOTED = ("quoted0", "quoted1", "quoted2")
 _TEXT_IN_QUOTES = "|".join(
-    rf"{quote}(?P<{group}>[^{quote}\\\r\n]*+(?:\\.[^{quote}\\\r\n]*+)*+){quote}"
+    rf"{quote}(?P<{group}>[^{quote}\\\r\n]*+(?:\\.[^{quote}\\\r\n]*+)*){quote}"
     for group, quote in zip(_QUOTED, _QUOTES, strict=True)
 )
 _RUN = r"""[^\s"'`,;&<>(){}\[\]|\\:=]"""
 # Colons are counted, or `a:a:a:...` would be read to its end from each of its colons.
-_BARE = rf"(?P<bare>{_RUN}{{2,}}+(?::{_RUN}++){{0,3}}+={{0,2}}+)(?![(\[{{])"
+_BARE = rf"(?P<bare>{_RUN}{{2,}}+(?>(?::{_RUN}++){{0,3}})={{0,2}}+)(?![(\[{{])"
 
 _ASSIGNMENT = re.compile(
     rf"""

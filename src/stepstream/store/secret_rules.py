@@ -183,8 +183,8 @@ _PATTERNS = (
     _pattern(
         "private_key",
         # The whole block; or, where the text was cut off before its end, all the key material there is.
-        rf"-----BEGIN {_KEY_NAME}(?:[^-]*+(?:-(?!----)[^-]*+)*+-----END {_KEY_NAME}"
-        rf"|[\s\"'+,\\]{{0,16}}+(?:[A-Za-z-]{{2,30}}+: [^\r\n]{{0,200}}+[\r\n]{{1,4}}+){{0,8}}+"
+        rf"-----BEGIN {_KEY_NAME}(?:[^-]*+(?:-(?!----)[^-]*+)*-----END {_KEY_NAME}"
+        rf"|[\s\"'+,\\]{{0,16}}+(?>(?:[A-Za-z-]{{2,30}}+: [^\r\n]{{0,200}}+[\r\n]{{1,4}}+){{0,8}})"
         rf"{_B64}{{32}}[A-Za-z0-9+/=\s\"',\\]*+)",
         "private key",
         nearby=rb"private key(?: block)?-",

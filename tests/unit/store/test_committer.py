@@ -335,6 +335,18 @@ def test_the_status_tells_what_waits(place: Place) -> None:
         assert status.generation == 1
 
 
+def test_the_status_tells_at_once_that_it_commits(place: Place) -> None:
+    """Who looks after a first pass reads of a committer at work, and not of one that opens the database."""
+    with Office(place) as office:
+        office.until(office.committer.stand)
+        opening = read_status(office.spool)
+        office.committer.work()
+        committing = read_status(office.spool)
+    assert opening is not None
+    assert committing is not None
+    assert (opening.state, committing.state) == ("opening", "committing")
+
+
 def test_who_has_nothing_to_do_needs_nobody(place: Place) -> None:
     """A committer can tell whether anybody may still log, and whether a segment is its to commit."""
     with Office(place) as office:

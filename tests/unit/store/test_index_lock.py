@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -66,16 +67,20 @@ def test_a_database_that_was_closed_keeps_no_descriptor(tmp_path: Path, database
 def test_a_forked_child_holds_nothing(database: Path) -> None:
     """A child that lives on does not keep the lock of its parent, nor a descriptor."""
     connection = open_reader(database)
-    reading, writing = os.pipe()
+    ours, the_childs = socket.socketpair()
     child = os.fork()
     if child == 0:
-        os.close(writing)
-        os.read(reading, 1)
+        ours.close()
+        the_childs.send(str(len(descriptors())).encode())
+        the_childs.recv(1)
         os._exit(0)
+    the_childs.close()
+    before = len(descriptors())
+    in_child = int(ours.recv(10))
     connection.close()
     try:
         assert not is_held(database)
+        assert in_child == before - 1
     finally:
-        os.close(writing)
-        os.close(reading)
+        ours.close()
         os.waitpid(child, 0)
