@@ -370,13 +370,13 @@ class Committer:
             self._ring()
 
     def _bound_log(self) -> None:
-        """Empty a log that outgrew its bound, right after the other thread has moved most of it."""
+        """Begin a log anew that outgrew its bound, right after the other thread has moved most of it."""
         store, _ = self._office()
         sync = self._sync
         if sync is not None and sync.checkpoints != self._checkpoints:
             self._checkpoints = sync.checkpoints
-            if store.log_bytes() > _LOG_BYTES_MAX:
-                store.truncate_log()
+            if sync.log_bytes > _LOG_BYTES_MAX:
+                store.restart_log()
 
     def _look_for_newer(self, count: int) -> None:
         """Give way to a newer release, as soon as nothing else waits or this term has lasted a while."""

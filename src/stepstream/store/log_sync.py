@@ -27,6 +27,7 @@ class LogSync:
         self.commits = 0
         self.synced = 0
         self.checkpoints = 0
+        self.log_bytes = 0
         self.failed = False
         self._thread = threading.Thread(target=self._run, name="stepstream-log-sync", daemon=True)
         self._thread.start()
@@ -60,6 +61,6 @@ class LogSync:
                 self.failed = True
                 return
             if self._store.log_bytes() > _CHECKPOINT_BYTES:
-                self._store.checkpoint_aside()
+                self.log_bytes = self._store.checkpoint_aside()
                 self.checkpoints += 1
             time.sleep(self._interval_s)

@@ -113,15 +113,15 @@ class Store(Protocol):
         """Size of the write-ahead log."""
         ...
 
-    def checkpoint_aside(self) -> None:
-        """Move the log into the database as far as nobody is disturbed.
+    def checkpoint_aside(self) -> int:
+        """Move the log into the database as far as nobody is disturbed; returns the bytes in use in it.
 
         May be called from another thread; never raises for a busy database.
         """
         ...
 
-    def truncate_log(self) -> None:
-        """Empty the log if nobody reads; waits for nobody."""
+    def restart_log(self) -> None:
+        """Write the log from its front again, if nobody reads it; waits for nobody."""
         ...
 
     def close(self, *, clean: bool) -> None:

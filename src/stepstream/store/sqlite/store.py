@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stepstream")
 
+_LOG_FRAME_BYTES = 4096 + 24
 _STEP_COLUMNS = 16
 _ROWS_A_STATEMENT = 64
 _ONE_STEP = f"({','.join('?' * _STEP_COLUMNS)})"
@@ -332,22 +333,31 @@ class SqliteStore:
         """Size of the write-ahead log."""
         return os.fstat(self._log).st_size
 
-    def checkpoint_aside(self) -> None:
-        """Move the log into the database as far as nobody is disturbed; for another thread."""
+    def checkpoint_aside(self) -> int:
+        """Move the log into the database as far as nobody is disturbed; returns the bytes in use in it."""
         try:
             if self._aside is None:
                 self._aside = open_writer(self.path, self._mode)
                 self._aside.set_busy_timeout(0)
-            self._aside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            frames, _ = self._aside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except (apsw.Error, StoreError) as error:
             logger.debug("a checkpoint was put off: %s", error)
+            return 0
+        return frames * _LOG_FRAME_BYTES
 
-    def truncate_log(self) -> None:
-        """Empty the log if nobody reads; waits for nobody."""
+    def restart_log(self) -> None:
+        """Write the log from its front again, if nobody reads it; waits for nobody.
+
+        Its file keeps its size: giving 64 MiB back took 25 ms in which nothing was committed, and a log that
+        need not grow is flushed in less time.
+        """
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+
+    def _checkpoint(self, mode: int) -> None:
         with self._translated():
             self._connection.set_busy_timeout(0)
             try:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._connection.wal_checkpoint(mode=mode)
             except apsw.BusyError:
                 return
             finally:
@@ -361,7 +371,7 @@ class SqliteStore:
                     if self._meta()["generation"] == str(self._generation):
                         self._set_meta({"clean": "1"})
                 os.fdatasync(self._log)
-                self.truncate_log()
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
             if self._aside is not None:
                 self._aside.close()
