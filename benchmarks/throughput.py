@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ONE = 200_000
-MANY = 20_000
+MANY = 40_000
 AGENTS = 16
 _RAW_BATCH = 512
 

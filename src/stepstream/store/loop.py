@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stepstream.spool.directory import SpoolDirectory
 
 _PAUSE_S = 0.001
+# A pass of so many frames has behind it what a pause would gather.
+_ENOUGH = 256
 _IDLE_PASSES = 30
 _POLL_S = 0.005
 
@@ -55,7 +57,8 @@ def run_committer(
                 return
             if count:
                 idle = 0
-                time.sleep(_PAUSE_S)
+                if count < _ENOUGH:
+                    time.sleep(_PAUSE_S)
                 continue
             idle += 1
             now = time.monotonic()
