@@ -1,7 +1,7 @@
 """Writes measured figures into the documents: ``python tools/figures.py FIGURES.json``.
 
-The file is what ``./dev bench --json FIGURES.json`` writes. A figure belongs into every table cell that ends with
-``<!-- figure: NAME -->``; it is the median, with the lowest and the highest run behind it.
+The file is what ``./dev bench --json FIGURES.json`` writes. A figure belongs into every table cell that ends
+with ``<!-- figure: NAME -->``; it is the median, with the lowest and the highest run behind it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import TypedDict
 
 ROOT = Path(__file__).resolve().parents[1]
+_THREE_DIGITS = 100
 PLACE = re.compile(r"\| [^|]*?(?P<mark><!-- figure: (?P<name>[^|]*?) -->)")
 
 
@@ -20,26 +22,33 @@ def documents() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def shown(figure: dict[str, object]) -> str:
+class Measured(TypedDict):
+    """What of a figure is shown."""
+
+    what: str
+    median: float
+    runs: list[float]
+    unit: str
+
+
+def shown(figure: Measured) -> str:
     """The median of a figure with its unit, and its range."""
-    runs = figure["runs"]
-    assert isinstance(runs, list)
-    low, median, high = (number(value) for value in (min(runs), figure["median"], max(runs)))
+    low, median, high = map(number, (min(figure["runs"]), figure["median"], max(figure["runs"])))
     return f"{median} {figure['unit']} ({low} to {high})"
 
 
-def number(value: object) -> str:
-    """Three figures, or as many as stand before the point."""
-    assert isinstance(value, int | float)
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def number(value: float) -> str:
+    """Three digits, or as many as stand before the point."""
+    return f"{value:,.0f}" if abs(value) >= _THREE_DIGITS else f"{value:.3g}"
 
 
 def main() -> int:
     """Write the figures; says what was not measured."""
-    if len(sys.argv) != 2:
+    if not sys.argv[1:]:
         print(__doc__, file=sys.stderr)
         return 2
-    measured = {figure["what"]: figure for figure in json.loads(Path(sys.argv[1]).read_text())["figures"]}
+    figures: list[Measured] = json.loads(Path(sys.argv[1]).read_text())["figures"]
+    measured = {figure["what"]: figure for figure in figures}
     missing: set[str] = set()
     for document in documents():
         text = document.read_text()

@@ -71,6 +71,7 @@ class SegmentReader:
         self._kept_aside: dict[int, str] = {}
         self.consumed = BLOCK_BYTES if consumed is None else consumed
         self.position = self.consumed
+        self._taken = self.consumed
         self.owner_dead = False
         self._asked_at = -1
         self._ahead: list[Frame] = []
@@ -119,14 +120,20 @@ class SegmentReader:
         return decode_tally(os.pread(self._descriptor, BLOCK_BYTES, 0))
 
     def look(self, window_bytes: int = WINDOW_BYTES) -> list[Frame]:
-        """The frames behind what was taken, as far as they were read; reads on when there are none.
+        """The frames behind what was taken: all there are, or as many as fill a window.
 
+        What was read and not taken is no reason not to read on: after one moment of too much work each
+        segment would know another moment's end, and all of them together would lag behind for good.
         Damaged bytes with a frame behind them are set aside on the way.
 
         Raises:
             SegmentGone: Somebody removed the file.
         """
-        while not self._ahead and self.blocked_by is None and self.size() > self.position:
+        while (
+            (not self._ahead or self.position - self._taken < window_bytes)
+            and self.blocked_by is None
+            and self.size() > self.position
+        ):
             if not self._read_on(window_bytes):
                 break
         return self._ahead
@@ -137,7 +144,7 @@ class SegmentReader:
         data = os.pread(self._descriptor, window, self.position)
         frames, stop = scan(data, self.seed, self.position)
         if frames:
-            self._ahead = frames
+            self._ahead += frames
             self.position = frames[-1][5]
             self._window = WINDOW_BYTES
             return True
@@ -170,11 +177,13 @@ class SegmentReader:
         else:
             taken = self._ahead[:count]
             del self._ahead[:count]
+        if taken:
+            self._taken = taken[-1][5]
         return taken
 
     def rewind(self) -> None:
         """Forget what was read but not committed."""
-        self.position = self.consumed
+        self.position = self._taken = self.consumed
         self._ahead = []
 
     def committed(self, consumed: int) -> None:
@@ -185,6 +194,7 @@ class SegmentReader:
             del self._kept_aside[start]
         # Behind only after a rewind, when frames were committed that had been read before it.
         self.position = max(self.position, consumed)
+        self._taken = max(self._taken, consumed)
 
     def has_rested(self) -> bool:
         """Whether nothing was committed since this was last asked."""

@@ -137,8 +137,8 @@ def test_damage_is_set_aside_once(place: Place, spool: SpoolDirectory) -> None:
     segment = place.segment().steps(1).add(b"garbage").steps(1)
     path = segment.write(place.spool)
     reader = SegmentReader(spool, path.name)
-    reader.take(len(reader.look()))
-    assert numbers(reader.look()) == [1]
+    assert numbers(reader.look()) == [0, 1]
+    assert numbers(reader.look()) == [0, 1]
     reader.close()
     start = BLOCK_BYTES + len(segment.frames[0])
 
