@@ -255,7 +255,9 @@ class Recorder:
         try:
             segment.sync()
         except OSError as error:
-            self._doubt(self._next, error)
+            # A signal handler that logged may have flushed, given up and closed it meanwhile.
+            if segment is self._segment:
+                self._doubt(self._next, error)
 
     def _close_outgrown(self) -> None:
         while self._outgrown:

@@ -191,9 +191,9 @@ class OwnedSegment:
         """Whether the path still names our file; somebody may have removed it."""
         try:
             there = os.stat(self.name, dir_fd=self._spool.descriptor, follow_symlinks=False)
+            here = os.fstat(self.descriptor)
         except OSError:
             return False
-        here = os.fstat(self.descriptor)
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
     def note(self, tally: Tally) -> None:
@@ -201,8 +201,17 @@ class OwnedSegment:
         os.pwrite(self.descriptor, encode_tally(tally), _TALLY_AT)
 
     def sync(self) -> None:
-        """Flush what was written to the disk."""
-        os.fdatasync(self.descriptor) if hasattr(os, "fdatasync") else os.fsync(self.descriptor)
+        """Flush what was written to the disk.
+
+        Raises:
+            OSError: It failed, or the segment is closed, as by a signal handler that logged and came between.
+        """
+        flush = getattr(os, "fdatasync", os.fsync)
+        # No call between the look at the descriptor and its use: there a signal handler might come.
+        descriptor = self.descriptor
+        if descriptor < 0:
+            raise OSError(errno.EBADF, "the segment is closed")
+        flush(descriptor)
 
     def close(self) -> None:
         """Give up the lock by closing; never by unlocking, which would free it for a forked parent too."""

@@ -214,6 +214,15 @@ def test_a_segment_is_born_locked_and_described(
     assert not is_locked(os.fspath(place.spool / segment.name))
 
 
+def test_a_closed_segment_fails_like_a_file_and_not_like_a_mistake(spool: SpoolDirectory) -> None:
+    """Who flushes or looks at a segment that a signal handler closed meanwhile meets an error of the file."""
+    segment = OwnedSegment(spool, header(), 0)
+    segment.close()
+    with pytest.raises(OSError, match="closed"):
+        segment.sync()
+    assert not segment.still_named()
+
+
 def test_names_are_never_taken_twice(spool: SpoolDirectory, place: Place) -> None:
     """Two segments of one process and one header have different files."""
     first, second = OwnedSegment(spool, header()), OwnedSegment(spool, header())
