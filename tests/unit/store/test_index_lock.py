@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from pathlib import Path
+from struct import Struct
 
 import pytest
 from tests.support.rounds import descriptors
 
 from stepstream.errors import NotADatabase
 from stepstream.store.sqlite.connection import is_unborn, open_reader, open_writer
+from stepstream.store.sqlite.index_lock import IndexLock
 from stepstream.store.sqlite.migration import migrate
 
 
@@ -68,6 +71,25 @@ def test_a_database_that_was_closed_keeps_no_descriptor(tmp_path: Path, database
         assert not is_unborn(tmp_path / "foreign")
         assert is_unborn(tmp_path / "empty")
     assert descriptors() == before
+
+
+def test_a_lock_that_was_not_to_be_had_is_taken_later(database: Path) -> None:
+    """While somebody clears the index it cannot be locked; the next connection tries again."""
+    connection = open_reader(database)
+    connection.close()
+    lock = IndexLock.join(database)
+    assert lock is not None
+    index = os.open(f"{database}-shm", os.O_RDWR)
+    try:
+        exclusive = Struct("hhqqi4x").pack(fcntl.F_WRLCK, os.SEEK_SET, 128, 1, 0)
+        fcntl.fcntl(index, fcntl.F_OFD_SETLK, exclusive)
+        lock.hold(database)
+    finally:
+        os.close(index)
+    assert not is_held(database)
+    lock.hold(database)
+    assert is_held(database)
+    lock.leave()
 
 
 def test_a_forked_child_holds_nothing(database: Path) -> None:

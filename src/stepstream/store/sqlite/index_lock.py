@@ -36,6 +36,7 @@ class IndexLock:
     def __init__(self, file: tuple[int, int]) -> None:
         self._file = file
         self._descriptor = -1
+        self._is_held = False
         self.users = 0
 
     @classmethod
@@ -56,13 +57,15 @@ class IndexLock:
     def hold(self, database: Path) -> None:
         """Take the lock, if nobody has and there is an index."""
         with _guard:
-            if self._descriptor >= 0:
+            if self._is_held:
                 return
             with suppress(OSError):
-                index = database.with_name(database.name + "-shm")
-                self._descriptor = os.open(index, os.O_RDONLY | os.O_CLOEXEC)
+                if self._descriptor < 0:
+                    index = database.with_name(database.name + "-shm")
+                    self._descriptor = os.open(index, os.O_RDONLY | os.O_CLOEXEC)
                 wanted = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, _BYTE_IN_USE, 1, 0)
                 fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, wanted)
+                self._is_held = True
 
     def leave(self) -> None:
         """Count one connection less; the last one lets go.
