@@ -24,6 +24,7 @@ from stepstream.spool.directory import SpoolDirectory
 from stepstream.spool.frame import encode_step
 from stepstream.spool.recorder import Recorder
 from stepstream.store.committer import Committer
+from stepstream.store.post_office import PostOffice
 from stepstream.store.sqlite.connection import open_reader
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class Office:
         options = options or settings()
         self.place = place
         self.spool = SpoolDirectory(place.database, shared_group=options.spool_shared_group)
-        self.committer = Committer(place.database, self.spool, options, server=server)
+        self.post_office = PostOffice() if server else None
+        self.committer = Committer(place.database, self.spool, options, post_office=self.post_office)
 
     def until(self, done: Callable[[], bool], within_s: float = WITHIN_S) -> None:
         """Make passes until something is so, or the deadline is over."""
@@ -168,6 +170,8 @@ class Office:
         """Leave the election and let go of everything."""
         self.committer.close()
         self.spool.close()
+        if self.post_office is not None:
+            self.post_office.close()
 
     def __enter__(self) -> Self:
         return self

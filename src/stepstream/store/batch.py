@@ -62,19 +62,19 @@ class OffsetMove(NamedTuple):
 
 @dataclass(slots=True)
 class RecorderState:
-    """A recorder as the database knows it, plus what the current batch adds."""
+    """A recorder as the database knows it, plus what the current batch adds; key 0 is none yet."""
 
-    key: int
     id: bytes
     pid: int
     host: str
     boot_id: str
     release: str
     started_at: int
-    last_number: int
+    last_number: int = -1
     refused: int = 0
     episode: int | None = None
     ended_at: int | None = None
+    key: int = 0
 
 
 @dataclass(slots=True)

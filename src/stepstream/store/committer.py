@@ -20,6 +20,7 @@ from stepstream.schemas.identity import new_id
 from stepstream.schemas.release import RELEASE
 from stepstream.spool.clock import boot_id
 from stepstream.spool.directory import Identity
+from stepstream.spool.frame import FrameKind
 from stepstream.store.assembly import Assembler
 from stepstream.store.ballast import Ballast
 from stepstream.store.batch import Fenced
@@ -32,19 +33,22 @@ from stepstream.store.election import (
     Heartbeat,
 )
 from stepstream.store.intake import Intake
+from stepstream.store.ledger import Ledger
 from stepstream.store.log_sync import LogSync
+from stepstream.store.mail import Mail
 from stepstream.store.redaction import Redactor
 from stepstream.store.rules import redaction_rules
 from stepstream.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from stepstream.settings import Settings
     from stepstream.spool.directory import SpoolDirectory
     from stepstream.spool.reader import SegmentReader
     from stepstream.store.assembly import Taken
+    from stepstream.store.post_office import PostOffice
 
 logger = logging.getLogger("stepstream")
 
@@ -72,7 +76,13 @@ class Committer:
     """Commits for one database while it is elected."""
 
     def __init__(
-        self, database: Path, spool: SpoolDirectory, settings: Settings, *, server: bool = False
+        self,
+        database: Path,
+        spool: SpoolDirectory,
+        settings: Settings,
+        *,
+        post_office: PostOffice | None = None,
+        on_deltas: Callable[[Sequence[bytes]], None] | None = None,
     ) -> None:
         """Prepare to stand for election.
 
@@ -80,20 +90,25 @@ class Committer:
             database: The database; created when it is not there.
             spool: Its spool.
             settings: Bounds and intervals.
-            server: Whether to go before other candidates.
+            post_office: Where a server hands in what is posted to it; whoever has one is a server, and goes
+                before other candidates.
+            on_deltas: Told the bodies of delta frames as they come; nobody stores them.
         """
         self.database = database
         self.state = "standing for election"
         self.cursor = 0
         self._spool = spool
         self._settings = settings
-        self._election = Election(spool, server=server)
+        self._post_office = post_office
+        self._on_deltas = on_deltas
+        self._election = Election(spool, server=post_office is not None)
         self._heartbeat: Heartbeat | None = None
         self._bell: Bell | None = None
         self._ballast = Ballast(spool)
         self._store: SqliteStore | None = None
         self._sync: LogSync | None = None
         self._assembler: Assembler | None = None
+        self._mail: Mail | None = None
         self._generation = 0
         self._checkpoints = 0
         self._intake = Intake(spool)
@@ -144,7 +159,8 @@ class Committer:
             self._intake.begin(store.database_id, store.offsets())
             rules = redaction_rules(self._settings.redaction)
             redactor = None if rules is None else Redactor(store.salt, rules)
-            self._assembler = Assembler(store, redactor, self._settings.pool_bytes_min, time.time_ns)
+            ledger = Ledger(store, redactor, self._settings.pool_bytes_min, time.time_ns)
+            self._assembler = Assembler(ledger)
             self._spool.sweep()
             store.forget_segments(time.time_ns() - _SEGMENT_ROWS_KEPT_NS)
             self.cursor = store.last_cursor()
@@ -154,6 +170,8 @@ class Committer:
         self._store = store
         self._ring()
         self._sync = LogSync(store, self._settings.log_sync_interval_ms)
+        if self._post_office is not None:
+            self._mail = Mail(self._post_office, store, ledger, self._sync, self._generation, time.time_ns)
         self._newer.clear()
         self._give_way_at = time.monotonic() + _TERM_BESIDE_NEWER_S
         self._beat(force=True)
@@ -171,10 +189,13 @@ class Committer:
         self._retired.clear()
         self._intake.clear()
         self._assembler = None
+        mail, self._mail = self._mail, None
         sync, self._sync = self._sync, None
         store, self._store = self._store, None
         heartbeat, self._heartbeat = self._heartbeat, None
         bell, self._bell = self._bell, None
+        if mail is not None:
+            mail.close()
         if sync is not None:
             sync.stop()
         if store is not None:
@@ -231,10 +252,32 @@ class Committer:
         taken = self._gather(cut)
         if taken:
             self._commit(taken)
-        return len(taken)
+            self._pass_on_deltas(taken)
+        return len(taken) + self._deliver()
 
     def _gather(self, cut: int) -> list[Taken]:
         return self._intake.gather(cut)
+
+    def _deliver(self) -> int:
+        """Commit what was posted."""
+        if self._mail is None:
+            return 0
+        try:
+            return self._mail.deliver()
+        finally:
+            self._tell_cursor(self._mail.cursor)
+
+    def _tell_cursor(self, cursor: int) -> None:
+        if cursor > self.cursor:
+            self.cursor = cursor
+            self._ring()
+
+    def _pass_on_deltas(self, taken: Sequence[Taken]) -> None:
+        """What is shown while it comes is for who watches now: told once, and never read again."""
+        if self._on_deltas is not None:
+            deltas = [frame[4] for frame, _ in taken if frame[2] == FrameKind.DELTA]
+            if deltas:
+                self._on_deltas(deltas)
 
     def _retire(self, reader: SegmentReader) -> None:
         """A segment is finished; it is deleted once the disk holds what it held."""
@@ -254,7 +297,7 @@ class Committer:
             self._start_over(taken)
             self._isolate(taken, error)
             return
-        assembler.committed()
+        assembler.ledger.committed()
         for move in batch.offsets:
             self._intake.readers[move.segment].committed(move.after)
         if batch.steps:
@@ -290,7 +333,7 @@ class Committer:
         _, assembler = self._office()
         for reader in {reader for _, reader in taken}:
             reader.rewind()
-        assembler.forget()
+        assembler.ledger.forget()
 
     def _office(self) -> tuple[SqliteStore, Assembler]:
         if self._store is None or self._assembler is None:
@@ -331,9 +374,9 @@ class Committer:
             store.append(batch, self._generation)
         except BaseException:
             reader.rewind()
-            assembler.forget()
+            assembler.ledger.forget()
             raise
-        assembler.committed()
+        assembler.ledger.committed()
         self._intake.finish(reader)
         if batch.steps:
             self.cursor = batch.last_cursor
@@ -363,9 +406,9 @@ class Committer:
             try:
                 store.append(batch, self._generation)
             except BaseException:
-                assembler.forget()
+                assembler.ledger.forget()
                 raise
-            assembler.committed()
+            assembler.ledger.committed()
             self.cursor = batch.last_cursor
             self._ring()
 

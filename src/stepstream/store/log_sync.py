@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stepstream.store.store import Store
 
 
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
+
+
+class _Awaited(NamedTuple):
+    """Somebody who waits for a commit to be on the disk."""
+
+    commit: int
+    lasting: Callable[[], None]
+    doubtful: Callable[[], None]
 
 
 class LogSync:
@@ -29,6 +40,7 @@ class LogSync:
         self.checkpoints = 0
         self.log_bytes = 0
         self.failed = False
+        self._awaited: deque[_Awaited] = deque()
         self._thread = threading.Thread(target=self._run, name="stepstream-log-sync", daemon=True)
         self._thread.start()
 
@@ -38,11 +50,28 @@ class LogSync:
         self._wanted.set()
         return self.commits
 
+    def tell(self, lasting: Callable[[], None], doubtful: Callable[[], None]) -> None:
+        """Say, from the other thread, when all that is committed by now is on the disk.
+
+        Args:
+            lasting: Called when it is.
+            doubtful: Called instead when nobody will know.
+        """
+        self._awaited.append(_Awaited(self.commits, lasting, doubtful))
+        self._wanted.set()
+
     def stop(self) -> None:
         """End the thread after its current flush."""
         self._stopping = True
         self._wanted.set()
         self._thread.join()
+        self._tell(self.synced)
+        while self._awaited:
+            self._awaited.popleft().doubtful()
+
+    def _tell(self, reached: int) -> None:
+        while self._awaited and self._awaited[0].commit <= reached:
+            self._awaited.popleft().lasting()
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -56,6 +85,7 @@ class LogSync:
             reached = self.commits
             if self._store.sync_log():
                 self.synced = reached
+                self._tell(reached)
             else:
                 # After a failed flush a later success proves nothing (the pages may be gone).
                 self.failed = True

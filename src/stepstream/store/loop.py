@@ -15,17 +15,19 @@ from stepstream.store.committer import Committer
 from stepstream.store.election import HEARTBEAT_INTERVAL_S, somebody_commits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from stepstream.settings import Settings
     from stepstream.spool.directory import SpoolDirectory
+    from stepstream.store.post_office import PostOffice
 
 _PAUSE_S = 0.001
 # A pass of so many frames has behind it what a pause would gather.
 _ENOUGH = 256
 _IDLE_PASSES = 30
 _POLL_S = 0.005
+_DRAIN_S = 3.0
 
 
 def run_committer(
@@ -35,6 +37,8 @@ def run_committer(
     *,
     until: Callable[[], bool],
     linger_s: float | None = None,
+    post_office: PostOffice | None = None,
+    on_deltas: Callable[[Sequence[bytes]], None] | None = None,
 ) -> None:
     """Commit until told to stop and drained, or until nobody has needed it for a while.
 
@@ -42,19 +46,26 @@ def run_committer(
         database: The database.
         spool: Its spool.
         settings: Bounds and intervals.
-        until: Whether to stop; asked between passes. What was logged before is committed first.
+        until: Whether to stop; asked between passes. What was logged before is committed first, for as long
+            as a few seconds.
         linger_s: End after so long without owners; None stays.
+        post_office: As for ``Committer``.
+        on_deltas: As for ``Committer``.
     """
-    committer = Committer(database, spool, settings)
-    sleeper = _Sleeper(spool)
+    committer = Committer(database, spool, settings, post_office=post_office, on_deltas=on_deltas)
+    sleeper = _Sleeper(spool, post_office)
     idle = 0
     needed_at = time.monotonic()
+    ends_at = 0.0
     try:
         while True:
             stopping = until()
             count = committer.work()
-            if stopping and (count == 0 or not committer.elected):
-                return
+            if stopping:
+                ends_at = ends_at or time.monotonic() + _DRAIN_S
+                # Agents that go on logging are their next committer's business.
+                if count == 0 or not committer.elected or time.monotonic() > ends_at:
+                    return
             if count:
                 idle = 0
                 if count < _ENOUGH:
@@ -99,12 +110,14 @@ def _nobody_came(committer: Committer) -> bool:
 class _Sleeper:
     """Sleeps until the spool changes or the next heartbeat is due."""
 
-    def __init__(self, spool: SpoolDirectory) -> None:
+    def __init__(self, spool: SpoolDirectory, post_office: PostOffice | None) -> None:
         self._path = f"/proc/self/fd/{spool.descriptor}"
         self._inotify = Inotify.open()
         if self._inotify is not None:
             self._poll = select.poll()
             self._poll.register(self._inotify.fileno(), select.POLLIN)
+            if post_office is not None:
+                self._poll.register(post_office.fileno(), select.POLLIN)
 
     def sleep(self, committer: Committer) -> None:
         """Sleep; watching begins with a last look, so that nothing written in between is missed."""

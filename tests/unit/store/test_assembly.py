@@ -382,7 +382,7 @@ def test_a_redactor_that_fails_fails_closed(place: Place, broken: type[Redactor]
     segment.write(place.spool)
     with Office(place) as office:
         office.committer.stand()
-        office.committer._assembler._redactor.__class__ = broken  # type: ignore[union-attr]
+        office.committer._assembler.ledger._redactor.__class__ = broken  # type: ignore[union-attr]
         office.settle()
     shelf = Shelf(place.database)
 
@@ -398,7 +398,7 @@ def test_a_redactor_that_cannot_look_lets_nothing_through(place: Place) -> None:
     segment.write(place.spool)
     with Office(place) as office:
         office.committer.stand()
-        office.committer._assembler._redactor.__class__ = Blind  # type: ignore[union-attr]
+        office.committer._assembler.ledger._redactor.__class__ = Blind  # type: ignore[union-attr]
         office.settle()
     shelf = Shelf(place.database)
 

@@ -49,7 +49,7 @@ _UPSERT_EPISODE = (
     f"ON CONFLICT (key) DO UPDATE SET {','.join(f'{name} = excluded.{name}' for name in _EPISODE_NAMES[2:])}"
 )
 _RECORDER_COLUMNS = (
-    "key, id, pid, host, boot_id, release, started_at, last_number, refused, episode, ended_at"
+    "id, pid, host, boot_id, release, started_at, last_number, refused, episode, ended_at, key"
 )
 _UPSERT_RECORDER = (
     f"INSERT INTO recorder ({_RECORDER_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?) "
@@ -178,7 +178,6 @@ class SqliteStore:
             self._connection.execute(
                 _UPSERT_RECORDER,
                 (
-                    r.key,
                     r.id,
                     r.pid,
                     r.host,
@@ -189,6 +188,7 @@ class SqliteStore:
                     r.refused,
                     r.episode,
                     r.ended_at,
+                    r.key,
                 ),
             )
 
