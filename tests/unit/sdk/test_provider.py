@@ -300,6 +300,32 @@ def test_the_end_of_a_script_commits_what_it_logged(database: Path) -> None:
     assert [step.kind for step in steps] == ["status_change", "thought", "status_change"]
 
 
+def test_steps_are_committed_where_no_further_thread_can_be_had(database: Path) -> None:
+    """A committer in a thread does its work alone when the thread beside it cannot be started."""
+    _run(
+        """
+        import threading
+        from stepstream import Thought, log_event
+        from stepstream.store import hosting
+
+        class Greedy(hosting.CommitterThread):
+            def run(self):
+                # No stack of this size can be had, as no thread can where there are too many.
+                threading.stack_size(1 << 46)
+                super().run()
+
+        hosting.CommitterThread = Greedy
+        log_event(Thought(text="the only line"))
+        """,
+        STEPSTREAM_COMMITTER="thread",
+    )
+
+    history = stepstream.History.open(database)
+    steps = history.steps()
+    history.close()
+    assert [step.kind for step in steps] == ["status_change", "thought", "status_change"]
+
+
 def test_the_ambient_episode_is_marked_and_warned_about_once(
     database: Path, logged: Logged, caplog: pytest.LogCaptureFixture
 ) -> None:
