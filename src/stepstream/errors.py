@@ -9,6 +9,8 @@
     ├── MissingExtra          an optional dependency is not installed
     ├── EpisodeNotFound       no episode, or more than one, answers to an id
     ├── FilterInvalid         a filter cannot be read, or asks what cannot be asked here
+    ├── Unreachable           a server cannot be asked
+    ├── AccessDenied          a server lets nobody in with this token, or without one
     └── StoreError
         ├── NotADatabase      the file is not a stepstream history
         ├── Busy              somebody else holds the database
@@ -130,6 +132,39 @@ class FilterInvalid(StepstreamError, ValueError):
         return type(self), (self.text, self.position, self.expected)
 
 
+class Unreachable(StepstreamError):
+    """A server cannot be asked: nothing answers there, or nothing that could be understood.
+
+    Args:
+        address: Where the server should be.
+        reason: What failed.
+        advice: What to do.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        reason: str,
+        advice: str = "see that a server runs there, and that the address is right",
+    ) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(f"{address} cannot be asked: {reason}; {advice}")
+
+
+class AccessDenied(StepstreamError):
+    """A server lets nobody in with this token, or without one.
+
+    Args:
+        address: Which server.
+        reason: What it says.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        super().__init__(f"{address} denies access: {reason}; a token is stated in STEPSTREAM_TOKEN")
+
+
 class StoreError(StepstreamError):
     """The database cannot do what was asked."""
 
@@ -142,13 +177,23 @@ class NotADatabase(StoreError):
 
 
 class Busy(StoreError):
-    """Another program holds the database for longer than we wait."""
+    """Another program holds the database for longer than we wait, or a server has no time for us.
 
-    def __init__(self, path: Path, waited_s: float) -> None:
-        super().__init__(
-            f"{path} was held by another program for more than {waited_s:g} s; "
-            "close the program that has a write transaction open and try again"
-        )
+    Args:
+        place: The file, or the server's address.
+        waited_s: How long we waited for the file.
+        told: What the server says; None where it is a file.
+    """
+
+    def __init__(self, place: Path | str, waited_s: float = 0.0, told: str | None = None) -> None:
+        if told is None:
+            text = (
+                f"{place} was held by another program for more than {waited_s:g} s; "
+                "close the program that has a write transaction open and try again"
+            )
+        else:
+            text = f"{place} has no time now: {told}"
+        super().__init__(text)
 
 
 class Full(StoreError):

@@ -92,6 +92,8 @@ class Settings(BaseModel):
         spool_shared_group: Whether members of the directory's group may record too.
         unsafe_location: Whether to record on a file system known to lose locks.
         strict: Whether what merely watches raises when it cannot record; for tests.
+        spool_directory: Where steps for a server wait on this machine; None for the user's state directory.
+        token_file: A file that holds the token for a server, where ``STEPSTREAM_TOKEN`` does not.
         redaction: A project's own secrets.
     """
 
@@ -111,6 +113,8 @@ class Settings(BaseModel):
     spool_shared_group: bool = False
     unsafe_location: bool = False
     strict: bool = False
+    spool_directory: str | None = None
+    token_file: str | None = None
     redaction: RedactionSettings = RedactionSettings()
 
     @classmethod

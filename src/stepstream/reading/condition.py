@@ -43,6 +43,7 @@ class Condition(NamedTuple):
 
 
 ALWAYS = Condition("1", ())
+_MOMENT_MAX = (1 << 63) - 1
 
 _TOOL = (
     f"CASE WHEN step.kind = '{ToolCall.kind}' THEN step.payload ->> '$.tool' ELSE "
@@ -203,7 +204,9 @@ class _StepCompiler:
 
     def _when(self, condition: When, column: str) -> Condition:
         moment = self._now - condition.moment if condition.is_ago else condition.moment
-        return Condition(f"{column} {'<' if condition.before else '>='} ?", (moment,))
+        # A column holds no moment beyond these, so that a limit there says the same.
+        limit = max(-_MOMENT_MAX, min(moment, _MOMENT_MAX))
+        return Condition(f"{column} {'<' if condition.before else '>='} ?", (limit,))
 
     def _not_of_a_step(self, position: int, key: str) -> FilterInvalid:
         return not_of_a_step(self._filter, position, key)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from pydantic_core import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from stepstream.schemas.record import JsonValue
 
@@ -94,6 +94,21 @@ class ContentPool:
         """
         return self._node(name).body
 
+    def backwards(self, head: bytes) -> Iterator[tuple[bytes, JsonValue]]:
+        """The elements of a list with their names, the last one first; no more is read than is asked for.
+
+        Raises:
+            ContentDamaged: An element is missing, or the list does not begin.
+        """
+        name: bytes | None = head
+        for _ in range(_CHAIN_NODES_MAX):
+            if name is None:
+                return
+            node = self._node(name)
+            yield name, _parsed(name, node.body)
+            name = node.previous
+        raise _endless(head)
+
     def _value(self, name: bytes, kind: str) -> JsonValue:
         match kind:
             case "text":
@@ -138,7 +153,7 @@ class ContentPool:
                     raise ContentDamaged(f"content {name.hex()} is missing")
             values.append(_parsed(name, node.body))
             if len(values) > _CHAIN_NODES_MAX:
-                raise ContentDamaged(f"the conversation that ends with content {head.hex()} does not begin")
+                raise _endless(head)
             name = node.previous
         values.reverse()
         return values
@@ -159,6 +174,10 @@ class ContentPool:
         while self._bytes > self._bytes_max:
             _, dropped = self._nodes.popitem(last=False)
             self._bytes -= len(dropped.body) + _NODE_BYTES
+
+
+def _endless(head: bytes) -> ContentDamaged:
+    return ContentDamaged(f"the conversation that ends with content {head.hex()} does not begin")
 
 
 def _parsed(name: bytes, body: str) -> JsonValue:

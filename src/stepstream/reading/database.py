@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from stepstream.reading.content import Value
     from stepstream.reading.rows import StepRow
+
+_PROGRESS_STEPS = 20_000
 
 
 class Reader:
@@ -81,6 +84,8 @@ class Reader:
                 if size >= bytes_max:
                     break
             cursor.close()
+        except ContentDamaged as error:
+            raise Corrupt(self.path, str(error)) from error
         except apsw.Error as error:
             raise translate(self.path, error) from error
         return rows
@@ -99,6 +104,24 @@ class Reader:
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def limited(self, seconds_max: float) -> Iterator[None]:
+        """Give up queries that are not done in time.
+
+        Raises:
+            TimeoutError: One was not.
+        """
+        deadline = time.monotonic() + seconds_max
+        self.connection.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
+        try:
+            yield
+        except StoreError as error:
+            if isinstance(error.__cause__, apsw.InterruptError):
+                raise TimeoutError(f"the question took more than {seconds_max:g} s") from error
+            raise
+        finally:
+            self.connection.set_progress_handler(None)
 
     def is_current(self) -> bool:
         """Whether the path still names the file that is open."""

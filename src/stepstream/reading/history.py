@@ -1,77 +1,79 @@
-"""History: everything people ask of a database, without writing to it.
+"""History: everything people ask of what was recorded, wherever it is, without writing to it.
 
-Knows which question goes where; the answers are made by the files beside it.
+Knows the questions, which are a contract for whoever answers them. How they are answered stands in
+``local_history`` for a file, and in ``remote`` for a server.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
 
-from stepstream.errors import EpisodeNotFound
-from stepstream.reading import roles, timeline, tree
-from stepstream.reading.condition import ALWAYS, Condition, episode_condition, step_condition
-from stepstream.reading.database import ReaderPool
-from stepstream.reading.filter import Filter
-from stepstream.reading.information import HistoryInfo, describe
-from stepstream.reading.rows import EPISODE_COLUMNS, STEP_COLUMNS
-from stepstream.reading.scan import PAGE_STEPS, StepScan
-from stepstream.reading.state import EpisodeState, gather, replay
-from stepstream.reading.table import arrow_schema, columns, record_batches
-from stepstream.reading.verification import Verification, Verifier
-from stepstream.schemas.identity import id_bytes, id_text
+from stepstream.reading.tree import EpisodeTree, grow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     import pyarrow as pa  # type: ignore[import-untyped]
 
-    from stepstream.reading.content import Value
-    from stepstream.reading.database import Reader
-    from stepstream.reading.rows import EpisodeRow, StepRow
+    from stepstream.reading.comparison import EpisodeComparison
+    from stepstream.reading.filter import Filter
+    from stepstream.reading.information import HistoryInfo
+    from stepstream.reading.roles import RoleGraph
+    from stepstream.reading.search.hit import SearchPage
+    from stepstream.reading.state import EpisodeState
+    from stepstream.reading.statistics import HistoryStatistics
+    from stepstream.reading.timeline import EpisodeTimeline
+    from stepstream.reading.verification import Verification
     from stepstream.schemas.episode import Episode
     from stepstream.schemas.step import Step
 
 LAST = "@last"
-_CANDIDATES_MAX = 10
-_PAGE_EPISODES = 100
-_ID_DIGITS = 32
 
 
-class History:
-    """A database to read: live, restored, or on media that cannot be written.
+class History(ABC):
+    """What was recorded, to be read: from a file, or from a server.
 
-    May be used by any number of threads and after a fork; reads never hold up who writes. A file that is put
-    in the place of the one that was opened is read from the next question on.
+    May be used by any number of threads and after a fork. Any question raises StoreError where the database
+    cannot be read, and of a server Unreachable where nobody answers, and AccessDenied where it wants another
+    token.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._pool = ReaderPool(path)
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    @staticmethod
+    def open(path: str | os.PathLike[str], *, token: str | None = None) -> History:
         """Open a history for reading.
+
+        Args:
+            path: The file, or the address of a server, as in ``https://host:8321``.
+            token: What the server wants to see; by default ``STEPSTREAM_TOKEN``, or what the setting
+                ``token_file`` names.
 
         Raises:
             FileNotFoundError: There is no such file.
             NotADatabase: It is something else.
             StoreError: It cannot be read.
+            ConfigurationInvalid: The address or the token cannot be used.
+            Unreachable: Nobody answers there.
+            AccessDenied: The server wants another token.
         """
-        history = cls(Path(os.path.realpath(path)))
-        with history._pool.reader():
-            return history
+        place = os.fspath(path)
+        if "://" in place:
+            from stepstream.reading.remote.history import RemoteHistory  # noqa: PLC0415 - only who asks one pays
+
+            return RemoteHistory.at(place, token)
+        from stepstream.reading.local_history import LocalHistory  # noqa: PLC0415 - it is made of this class
+
+        return LocalHistory.at(place)
 
     @property
-    def path(self) -> Path:
-        """The file."""
-        return self._pool.path
+    @abstractmethod
+    def address(self) -> str:
+        """What names it to people: a path, or a URL."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
-        self._pool.close()
+        """Let go of the file, or of the connections."""
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +85,7 @@ class History:
 
     # -- episodes
 
+    @abstractmethod
     def episodes(
         self,
         *,
@@ -103,27 +106,8 @@ class History:
             FilterInvalid: The filter cannot be read.
             EpisodeNotFound: ``before`` or ``parent`` names none.
         """
-        condition = ALWAYS if filter is None else episode_condition(_parsed(filter), time.time_ns())
-        if parent is not None:
-            own = id_bytes(self.episode(parent).id)
-            condition = Condition(f"({condition.sql}) AND episode.parent_id = ?", (*condition.arguments, own))
-        place = None if before is None else self._place(self.episode(before))
-        found: list[Episode] = []
-        while limit is None or len(found) < limit:
-            wanted = _PAGE_EPISODES if limit is None else min(_PAGE_EPISODES, limit - len(found))
-            with self._pool.reader() as reader:
-                rows = _episode_rows(reader, condition, place, wanted)
-                found += [reader.rows.episode(row) for row in rows]
-            if len(rows) < wanted:
-                break
-            place = (rows[-1][9], rows[-1][0])
-        return found
 
-    def _place(self, episode: Episode) -> tuple[int, int]:
-        with self._pool.reader() as reader:
-            key = reader.first("SELECT key FROM episode WHERE id = ?", (id_bytes(episode.id),))
-        return episode.started_at, cast("int", key)
-
+    @abstractmethod
     def episode(self, wanted: str) -> Episode:
         """The episode that answers to an id.
 
@@ -134,22 +118,14 @@ class History:
         Raises:
             EpisodeNotFound: There is none, or the beginning fits several; the error names up to ten.
         """
-        text = wanted.strip().lower()
-        with self._pool.reader() as reader:
-            if text == LAST:
-                rows = _episode_rows(reader, ALWAYS, None, 1)
-            else:
-                bounds = _id_bounds(text)
-                if bounds is None:
-                    raise EpisodeNotFound(wanted)
-                sql = f"SELECT {EPISODE_COLUMNS} FROM episode WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?"
-                rows = cast("list[EpisodeRow]", reader.select(sql, (*bounds, _CANDIDATES_MAX)))
-            if len(rows) != 1:
-                raise EpisodeNotFound(wanted, [id_text(row[1]) for row in rows])
-            return reader.rows.episode(rows[0])
+
+    @abstractmethod
+    def has_ended(self, episode_id: str) -> bool:
+        """Whether an episode has ended."""
 
     # -- steps
 
+    @abstractmethod
     def steps(
         self,
         *,
@@ -171,27 +147,10 @@ class History:
         Raises:
             EpisodeNotFound: There is no such episode.
             FilterInvalid: The filter cannot be read.
-            Corrupt: A step cannot be read; ``verify`` lists all of them.
+            StoreError: A step cannot be read; ``verify`` lists all of them.
         """
-        scan = self._scan(episode, kind, after, limit, filter)
-        return [step for page in scan.pages(self._pool, lambda rows, page: rows.steps(page)) for step in page]
 
-    def _scan(
-        self,
-        episode: str | None,
-        kind: str | None,
-        after: int,
-        limit: int | None,
-        filter: str | Filter | None,
-    ) -> StepScan:
-        return StepScan(
-            episode=None if episode is None else id_bytes(self.episode(episode).id),
-            kind=kind,
-            condition=ALWAYS if filter is None else step_condition(_parsed(filter), time.time_ns()),
-            after=after,
-            limit=limit,
-        )
-
+    @abstractmethod
     def arrow(
         self,
         *,
@@ -220,66 +179,60 @@ class History:
             EpisodeNotFound: There is no such episode.
             FilterInvalid: The filter cannot be read.
         """
-        schema = arrow_schema()
-        scan = self._scan(episode, kind, after, limit, filter)
-        return record_batches(schema, scan.pages(self._pool, columns, batch_steps))
+
+    @abstractmethod
+    def search(
+        self,
+        text: str,
+        *,
+        filter: str | Filter | None = None,
+        episode: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> SearchPage:
+        """The steps that have some words, the newest first, a page at a time.
+
+        The words are looked up in the index, which a server keeps and ``stepstream search`` brings up to
+        date. Steps that it does not reach are read one by one, so that pages are many where there is none.
+
+        Args:
+            text: The words, in the grammar of ``reading.search.query``.
+            filter: What else holds for the steps, in the grammar of ``reading.filter``.
+            episode: Only those of this episode, as for ``episode``.
+            before: Only those before this cursor; pass the ``next`` of one page for the one behind it.
+            limit: At most how many, one at least; a page that takes long may have fewer, even none.
+
+        Raises:
+            FilterInvalid: The words or the filter cannot be read.
+            EpisodeNotFound: There is no such episode.
+        """
 
     # -- around one step
 
+    @abstractmethod
     def opener(self, step: Step) -> Step | None:
         """The step that a step closes; None when it closes none, or that one is not there."""
-        return None if step.closes is None else self._first("id = ?", step.closes)
 
+    @abstractmethod
     def closer(self, step: Step) -> Step | None:
         """The first step that closes a step; None while there is none."""
-        return self._first("closes = ? ORDER BY cursor LIMIT 1", step.id)
-
-    def has_ended(self, episode_id: str) -> bool:
-        """Whether an episode has ended."""
-        with self._pool.reader() as reader:
-            sql = "SELECT ended_at FROM episode WHERE id = ?"
-            return reader.first(sql, (id_bytes(episode_id),)) is not None
-
-    def _first(self, condition: str, step_id: str) -> Step | None:
-        with self._pool.reader() as reader:
-            sql = f"SELECT {STEP_COLUMNS} FROM step WHERE {condition}"
-            rows = cast("list[StepRow]", reader.select(sql, (id_bytes(step_id),)))
-            return reader.rows.step(rows[0]) if rows else None
 
     # -- one episode
 
-    def tree(self, episode: str) -> tree.EpisodeTree:
+    def tree(self, episode: str) -> EpisodeTree:
         """An episode's steps, nested."""
         found = self.episode(episode)
-        return tree.grow(
-            found, self.steps(episode=found.id, limit=None), self.episodes(parent=found.id)[::-1]
-        )
+        return grow(found, self.steps(episode=found.id, limit=None), self.episodes(parent=found.id)[::-1])
 
-    def timeline(self, episode: str) -> timeline.EpisodeTimeline:
+    @abstractmethod
+    def timeline(self, episode: str) -> EpisodeTimeline:
         """An episode's spans and instants."""
-        found = self.episode(episode)
-        return timeline.draw(found, self._by_sequence(found.id, timeline.MARK_COLUMNS))
 
-    def roles(self, episode: str) -> roles.RoleGraph:
+    @abstractmethod
+    def roles(self, episode: str) -> RoleGraph:
         """Who worked in an episode, and to whom the work went."""
-        found = self.episode(episode)
-        return roles.connect(found.id, self._by_sequence(found.id, roles.TURN_COLUMNS))
 
-    def _by_sequence(self, episode_id: str, selected: str) -> Iterator[tuple[Value, ...]]:
-        """Some columns of an episode's steps; the first one is its sequence."""
-        position = -1
-        while True:
-            with self._pool.reader() as reader:
-                rows = reader.select(
-                    f"SELECT {selected} FROM step WHERE step.episode = (SELECT key FROM episode WHERE id = ?)"
-                    " AND step.sequence > ? ORDER BY step.sequence LIMIT ?",
-                    (id_bytes(episode_id), position, PAGE_STEPS),
-                )
-            yield from rows
-            if len(rows) < PAGE_STEPS:
-                return
-            position = cast("int", rows[-1][0])
-
+    @abstractmethod
     def state(self, episode: str, *, at: int | None = None) -> EpisodeState:
         """An episode as it was when a step had just been logged.
 
@@ -290,15 +243,19 @@ class History:
         Raises:
             EpisodeNotFound: There is no such episode, or it has no step so early.
         """
-        found = self.episode(episode)
-        with self._pool.reader() as reader:
-            moment = gather(reader, id_bytes(found.id), at)
-            if moment is None:
-                raise EpisodeNotFound(f"{found.id} at sequence {at}")
-            return replay(*moment)
+
+    @abstractmethod
+    def compare(self, a: str, b: str) -> EpisodeComparison:
+        """Two episodes side by side.
+
+        Raises:
+            EpisodeNotFound: One of them is not there.
+            TimeoutError: They are too much.
+        """
 
     # -- the whole
 
+    @abstractmethod
     def verify(self, episode: str | None = None, *, deep: bool = False) -> Verification:
         """Check that nothing is missing and that everything is what it says.
 
@@ -308,41 +265,26 @@ class History:
 
         Raises:
             EpisodeNotFound: There is no such episode.
-            StoreError: The database cannot be read at all.
+            NotOpen: A server checks single episodes, and not deep.
         """
-        key = None if episode is None else self._place(self.episode(episode))[1]
-        with self._pool.reader() as reader:
-            return Verifier(reader, key).verify(deep=deep)
 
+    @abstractmethod
+    def statistics(self, *, since: int = 0, filter: str | Filter | None = None) -> HistoryStatistics:
+        """Figures of the newest steps.
+
+        Args:
+            since: Leave out what was committed before; ns since 1970 UTC.
+            filter: What else holds for the steps.
+
+        Raises:
+            FilterInvalid: The filter cannot be read.
+            TimeoutError: The filter asks for too much.
+        """
+
+    @abstractmethod
     def info(self) -> HistoryInfo:
         """What the history is, in figures."""
-        with self._pool.reader() as reader:
-            return describe(reader)
 
+    @abstractmethod
     def last_cursor(self) -> int:
         """The highest cursor ever given out."""
-        with self._pool.reader() as reader:
-            return reader.last_cursor()
-
-
-def _parsed(filter: str | Filter) -> Filter:
-    return filter if isinstance(filter, Filter) else Filter.parse(filter)
-
-
-def _episode_rows(
-    reader: Reader, condition: Condition, place: tuple[int, int] | None, wanted: int
-) -> list[EpisodeRow]:
-    behind, arguments = ("1", ()) if place is None else ("(episode.started_at, episode.key) < (?, ?)", place)
-    sql = (
-        f"SELECT {EPISODE_COLUMNS} FROM episode WHERE {behind} AND ({condition.sql})"
-        " ORDER BY episode.started_at DESC, episode.key DESC LIMIT ?"
-    )
-    return cast("list[EpisodeRow]", reader.select(sql, (*arguments, *condition.arguments, wanted)))
-
-
-def _id_bounds(text: str) -> tuple[bytes, bytes] | None:
-    """The lowest and the highest id that begin with some hex digits."""
-    digits = text.replace("-", "")
-    if not 0 < len(digits) <= _ID_DIGITS or not all(digit in "0123456789abcdef" for digit in digits):
-        return None
-    return bytes.fromhex(digits.ljust(_ID_DIGITS, "0")), bytes.fromhex(digits.ljust(_ID_DIGITS, "f"))

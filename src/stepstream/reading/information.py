@@ -55,9 +55,13 @@ class HistoryInfo(Record):
 def describe(reader: Reader) -> HistoryInfo:
     """Count a history."""
     counts = reader.select(
-        "SELECT count(*), coalesce(sum(ended_at IS NULL), 0), coalesce(sum(errors), 0) FROM episode"
+        "SELECT count(*), coalesce(sum(ended_at IS NULL), 0), coalesce(sum(errors), 0),"
+        " coalesce(sum(next_sequence), 0) FROM episode"
     )
-    episodes, running, errors = cast("tuple[int, int, int]", counts[0])
+    episodes, running, errors, logged = cast("tuple[int, int, int, int]", counts[0])
+    pruned_to = int(reader.meta("pruned_to") or 0)
+    # Sequences have no gap, so that nobody has to count the log itself unless a part of it is gone.
+    steps = cast("int", reader.first("SELECT count(*) FROM step")) if pruned_to else logged
     redactions = cast(
         "list[tuple[str, int]]", reader.select("SELECT kind, count FROM redaction ORDER BY kind")
     )
@@ -67,10 +71,10 @@ def describe(reader: Reader) -> HistoryInfo:
         epoch=reader.meta("epoch") or "",
         schema_version=schema_version(reader.connection),
         last_cursor=reader.last_cursor(),
-        pruned_to=int(reader.meta("pruned_to") or 0),
+        pruned_to=pruned_to,
         episodes=episodes,
         running=running,
-        steps=cast("int", reader.first("SELECT count(*) FROM step")),
+        steps=steps,
         errors=errors,
         losses=cast("int", reader.first(f"SELECT count(*) FROM step WHERE kind = '{Loss.kind}'")),
         redactions=tuple(RedactionCount(kind=kind, count=count) for kind, count in redactions),

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 REGEX_CHARACTERS_MAX = 500
 
-_FOREIGN = frozenset({"arguments", "edited_arguments", "fields", "result"})
+FOREIGN = frozenset({"arguments", "edited_arguments", "fields", "result"})
+"""Fields that hold other people's JSON, in which names count too."""
+
 _ARTIFACT_FIELDS = frozenset({"sha256", "media_type", "size_bytes"})
 
 
@@ -104,7 +106,7 @@ def leaves(payload: JsonValue) -> Iterator[str]:
     """Every text of a payload, and every number as JSON writes it."""
     waiting: list[tuple[JsonValue, bool]] = [(payload, False)]
     if isinstance(payload, dict):
-        waiting = [(value, name in _FOREIGN) for name, value in payload.items()]
+        waiting = [(value, name in FOREIGN) for name, value in payload.items()]
     while waiting:
         node, is_foreign = waiting.pop()
         match node:

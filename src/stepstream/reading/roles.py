@@ -1,39 +1,44 @@
 """An episode as a graph of roles: who worked, how much, and to whom the work went.
 
-Knows a few columns of a step. Must not know payloads beyond a handoff's recipient.
+Counted in SQL, so that a long episode is not carried through Python step by step. Knows a few columns of a
+step. Must not know payloads beyond a handoff's recipient.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
 from stepstream.schemas.error_report import ErrorReport
-from stepstream.schemas.identity import Identifier
+from stepstream.schemas.identity import Identifier, id_bytes
 from stepstream.schemas.kinds import Handoff, ToolCall
 from stepstream.schemas.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from stepstream.reading.database import Reader
 
-    from stepstream.reading.content import Value
-
-TURN_COLUMNS = (
-    "step.sequence, step.kind, step.agent, step.role,"
-    f" CASE step.kind WHEN '{Handoff.kind}'"
-    " THEN coalesce(step.payload ->> '$.recipient_role', step.payload ->> '$.recipient') END,"
-    f" CASE step.kind WHEN '{Handoff.kind}' THEN step.payload ->> '$.recipient' END"
+_NAMED = (
+    "named AS (SELECT sequence, kind, nullif(agent, '') AS agent,"
+    " coalesce(nullif(role, ''), nullif(agent, '')) AS name, payload FROM step"
+    " WHERE episode = (SELECT key FROM episode WHERE id = ?))"
 )
-TurnRow = tuple[
-    int,  # sequence
-    str,  # kind
-    str | None,  # agent
-    str | None,  # role
-    str | None,  # a handoff's recipient, by role where one is stated
-    str | None,  # a handoff's recipient
-]
+_WORKED = (
+    f"WITH {_NAMED} SELECT name, agent, count(*), sum(kind = '{ErrorReport.kind}'),"
+    f" sum(kind = '{ToolCall.kind}'), max(sequence) FROM named WHERE name IS NOT NULL"
+    " GROUP BY name, agent ORDER BY min(sequence)"
+)
+_CHANGED = (
+    f"WITH {_NAMED}, turned AS (SELECT sequence, name, lag(name) OVER (ORDER BY sequence) AS before"
+    " FROM named WHERE name IS NOT NULL) SELECT before, name, count(*) FROM turned WHERE before <> name"
+    " GROUP BY before, name ORDER BY min(sequence)"
+)
+_HANDED = (
+    f"WITH {_NAMED} SELECT name, payload ->> '$.recipient_role', payload ->> '$.recipient', count(*)"
+    f" FROM named WHERE name IS NOT NULL AND kind = '{Handoff.kind}'"
+    " AND payload ->> '$.recipient' IS NOT NULL"
+    " GROUP BY 1, 2, 3 ORDER BY min(sequence)"
+)
 
 
 class RoleEdgeKind(StrEnum):
@@ -95,40 +100,43 @@ class RoleGraph(Record):
 
 @dataclass(slots=True)
 class _Tally:
-    agents: dict[str, None] = field(default_factory=dict)
+    agents: list[str] = field(default_factory=list)
     steps: int = 0
     errors: int = 0
     tool_calls: int = 0
 
 
-def connect(episode_id: str, rows: Iterable[tuple[Value, ...]]) -> RoleGraph:
-    """Count the turns of an episode, whose steps come in the order of their sequence."""
+def connect(reader: Reader, episode_id: str) -> RoleGraph:
+    """Count the turns of an episode.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    asked = (id_bytes(episode_id),)
     tallies: dict[str, _Tally] = {}
-    edges: Counter[tuple[str, str, RoleEdgeKind]] = Counter()
-    homes: dict[str, str] = {}
-    handed: list[tuple[str, str, str]] = []
-    current: str | None = None
-    for _, kind, agent, role, recipient_role, recipient in cast("Iterable[TurnRow]", rows):
-        name = role or agent
-        if name is None:
-            continue
+    homes: dict[str, tuple[int, str]] = {}
+    latest = (-1, "")
+    worked = cast("list[tuple[str, str | None, int, int, int, int]]", reader.select(_WORKED, asked))
+    for name, agent, steps, errors, tool_calls, last in worked:
         tally = tallies.setdefault(name, _Tally())
-        tally.steps += 1
-        tally.errors += kind == ErrorReport.kind
-        tally.tool_calls += kind == ToolCall.kind
+        tally.steps += steps
+        tally.errors += errors
+        tally.tool_calls += tool_calls
+        latest = max(latest, (last, name))
         if agent is not None:
-            tally.agents[agent] = None
-            homes[agent] = name
-        if current is not None and current != name:
-            edges[current, name, RoleEdgeKind.CHANGE] += 1
-        current = name
-        if recipient_role is not None and recipient is not None:
-            handed.append((name, recipient_role, recipient))
-    for source, target, recipient in handed:
+            tally.agents.append(agent)
+            homes[agent] = max(homes.get(agent, (-1, "")), (last, name))
+    edges: dict[tuple[str, str, RoleEdgeKind], int] = {}
+    for source, target, count in cast("list[tuple[str, str, int]]", reader.select(_CHANGED, asked)):
+        edges[source, target, RoleEdgeKind.CHANGE] = count
+    handed = cast("list[tuple[str, str | None, str, int]]", reader.select(_HANDED, asked))
+    for source, role, recipient, count in handed:
         # A recipient stated by its agent's name alone stands for the role that agent had.
-        home = target if target != recipient or target in tallies else homes.get(recipient, target)
+        target = recipient if role is None else role
+        home = target if target != recipient or target in tallies else homes.get(recipient, (0, target))[1]
         tallies.setdefault(home, _Tally())
-        edges[source, home, RoleEdgeKind.HANDOFF] += 1
+        edge = (source, home, RoleEdgeKind.HANDOFF)
+        edges[edge] = edges.get(edge, 0) + count
     return RoleGraph(
         episode_id=episode_id,
         nodes=tuple(
@@ -145,5 +153,5 @@ def connect(episode_id: str, rows: Iterable[tuple[Value, ...]]) -> RoleGraph:
             RoleEdge(source=source, target=target, kind=kind, count=count)
             for (source, target, kind), count in edges.items()
         ),
-        current=current,
+        current=latest[1] if tallies and latest[0] >= 0 else None,
     )

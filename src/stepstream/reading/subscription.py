@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from stepstream.bus.bell import BACKSTOP_S, Listener
 from stepstream.reading.feed import Feed
@@ -24,6 +24,31 @@ if TYPE_CHECKING:
     from stepstream.spool.directory import SpoolDirectory
 
 _POLL_S = 0.005
+
+
+class Events(Protocol):
+    """What a subscriber iterates over, whether it comes from a file or from a server.
+
+    Events come in the order of their cursors, without end until it is closed, which any thread may do.
+    """
+
+    def close(self) -> None:
+        """End the iteration, for whoever waits inside it too."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def __iter__(self) -> Self: ...
+
+    def __next__(self) -> Event: ...
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Event: ...
 
 
 class Subscription:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from stepstream.reading.rows import Rows, StepRow
+    from stepstream.schemas.step import Step
 
 Column = list[int] | list[str] | list[str | None] | list[bool]
 
@@ -72,6 +73,26 @@ def columns(rows: Rows, page: Sequence[StepRow]) -> list[Column]:
         [None if row[11] is None else id_text(row[11]) for row in page],
         [row[13] == 1 for row in page],
         [rows.payload_json(row) for row in page],
+    ]
+
+
+def step_columns(steps: Sequence[Step]) -> list[Column]:
+    """The same of steps at hand."""
+    return [
+        [step.cursor for step in steps],
+        [step.id for step in steps],
+        [step.episode_id for step in steps],
+        [step.sequence for step in steps],
+        [step.kind for step in steps],
+        [step.schema_version for step in steps],
+        [step.occurred_at for step in steps],
+        [step.recorded_at for step in steps],
+        [step.agent for step in steps],
+        [step.role for step in steps],
+        [step.parent_id for step in steps],
+        [step.closes for step in steps],
+        [step.after_end for step in steps],
+        [step.payload.encoded().decode() for step in steps],
     ]
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from stepstream.reading.span import CLOSER_STATUS_SQL, SpanStatus
+from stepstream.reading.span import CLOSER_STATUS_SQL, SpanStatus, of_closer
 from stepstream.schemas.core import OPENING_KINDS
 from stepstream.schemas.episode import Episode, Status
 from stepstream.schemas.error_report import ErrorReport
-from stepstream.schemas.identity import Identifier, id_text
+from stepstream.schemas.identity import Identifier, id_bytes, id_text
 from stepstream.schemas.kinds import (
     ArtifactAttached,
     Feedback,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stepstream.reading.content import Value
+    from stepstream.schemas.step import Step
 
 LABEL_CHARACTERS_MAX = 120
 
@@ -49,10 +50,16 @@ _LABELS = {
     ToolCall.kind: "$.tool",
 }
 _PATH = " ".join(f"WHEN '{kind}' THEN '{path}'" for kind, path in _LABELS.items())
-_LABEL = f"substr(step.payload ->> (CASE step.kind {_PATH} END), 1, {LABEL_CHARACTERS_MAX})"
+
+
+def label_of(row: str) -> str:
+    """SQL for a few words about a row of ``step``; NULL where its kind has none."""
+    return f"substr({row}.payload ->> (CASE {row}.kind {_PATH} END), 1, {LABEL_CHARACTERS_MAX})"
+
+
 MARK_COLUMNS = (
     "step.sequence, step.id, step.kind, step.agent, step.role, step.parent_id, step.closes, step.occurred_at,"
-    f" {_LABEL}, {CLOSER_STATUS_SQL.format(closer='step')}"
+    f" {label_of('step')}, {CLOSER_STATUS_SQL.format(closer='step')}"
 )
 MarkRow = tuple[
     int,  # sequence
@@ -66,6 +73,29 @@ MarkRow = tuple[
     str | None,  # label
     str,  # what it says of the step it closes
 ]
+
+
+def mark_of(step: Step) -> MarkRow:
+    """The same row of a step at hand."""
+    return (
+        step.sequence,
+        id_bytes(step.id),
+        step.kind,
+        step.agent,
+        step.role,
+        None if step.parent_id is None else id_bytes(step.parent_id),
+        None if step.closes is None else id_bytes(step.closes),
+        step.occurred_at,
+        _label(step),
+        of_closer(step),
+    )
+
+
+def _label(step: Step) -> str | None:
+    found: object = step.payload
+    for name in _LABELS.get(step.kind, "$.").removeprefix("$.").split("."):
+        found = getattr(found, name, None)
+    return None if found is None else str(found)[:LABEL_CHARACTERS_MAX]
 
 
 class Span(Record):

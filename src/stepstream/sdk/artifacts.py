@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepstream.errors import ArtifactRefused
+from stepstream.errors import ArtifactRefused, UnsafeLocation
 from stepstream.schemas.artifact import ArtifactRef
 from stepstream.schemas.identity import new_id
 from stepstream.schemas.record import printable
@@ -51,9 +51,26 @@ _MEDIA_TYPES = {
 class ArtifactStore:
     """The content-addressed directory of one database; created with the first file."""
 
-    def __init__(self, database: Path, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Path,
+        settings: Settings,
+        *,
+        bytes_max: int | None = None,
+        make_place: Callable[[], None] | None = None,
+    ) -> None:
+        """Name the directory.
+
+        Args:
+            database: The path that it is named after.
+            settings: How much room is left free, and who may write.
+            bytes_max: How much its files may hold together; for those that only wait to be sent on.
+            make_place: Makes the directory that it lies in.
+        """
         self.path = artifacts_path(database)
         self._settings = settings
+        self._bytes_max = bytes_max
+        self._make_place = make_place
         shared = settings.spool_shared_group
         self._directory_mode = 0o2770 if shared else 0o700
         self._file_mode = 0o440 if shared else 0o400
@@ -114,7 +131,24 @@ class ArtifactStore:
             raise ArtifactRefused(name, error.strerror or str(error)) from error
         return ArtifactRef(sha256=digest, name=printable(name), media_type=media_type, size_bytes=size)
 
-    def _store(self, chunks: Iterator[bytes | memoryview], size: int, shown: str) -> tuple[str, int]:
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes with a hash are kept."""
+        return (self.path / sha256[:2] / sha256[2:]).is_file()
+
+    def take_in(self, chunks: Iterator[bytes], sha256: str, size: int) -> None:
+        """Store bytes that come from elsewhere under the hash that they are said to have.
+
+        Raises:
+            ArtifactRefused: They have another hash, or there is no room; nothing is kept.
+        """
+        try:
+            self._store(chunks, size, sha256, expected=sha256)
+        except OSError as error:
+            raise ArtifactRefused(sha256, error.strerror or str(error)) from error
+
+    def _store(
+        self, chunks: Iterator[bytes | memoryview], size: int, shown: str, expected: str | None = None
+    ) -> tuple[str, int]:
         directory = self._open_directory(shown)
         try:
             self._ask_for_room(directory, size, shown)
@@ -124,6 +158,8 @@ class ArtifactStore:
             )
             try:
                 digest, written = _hash(chunks, lambda chunk: _write(target, chunk))
+                if expected is not None and digest != expected:
+                    raise ArtifactRefused(shown, f"the bytes that came have the hash {digest}")
                 os.fchmod(target, self._file_mode)
                 if self._settings.durability is Durability.POWER:
                     os.fsync(target)
@@ -153,6 +189,11 @@ class ArtifactStore:
             os.close(inside)
 
     def _open_directory(self, shown: str) -> int:
+        if self._make_place is not None:
+            try:
+                self._make_place()
+            except UnsafeLocation as error:
+                raise ArtifactRefused(shown, str(error)) from error
         with suppress(FileExistsError):
             self.path.mkdir(self._directory_mode)
             if self._settings.spool_shared_group:
@@ -174,6 +215,20 @@ class ArtifactStore:
             raise ArtifactRefused(
                 shown, f"it has {size} bytes and {free // _MIB} MiB are free; {least // _MIB} stay free"
             )
+        if self._bytes_max is not None and self._held() + size > self._bytes_max:
+            raise ArtifactRefused(
+                shown,
+                f"files that wait for the server would hold more than {self._bytes_max // _MIB} MiB; "
+                "see: stepstream doctor",
+            )
+
+    def _held(self) -> int:
+        """How much the files hold; of those that are sent meanwhile some."""
+        total = 0
+        for path in self.path.glob("??/*"):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
 
 def _open_source(path: str | os.PathLike[str], shown: str) -> int:

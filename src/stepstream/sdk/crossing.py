@@ -11,7 +11,6 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 from pydantic import ValidationError
@@ -21,9 +20,9 @@ from stepstream.schemas.identity import NO_ID, Identifier, id_bytes, id_text
 from stepstream.schemas.record import Record, short_repr
 from stepstream.sdk import context
 from stepstream.sdk.context import NOWHERE, Scope, name_bytes
+from stepstream.sdk.destination import ServerDestination, destination_of
 from stepstream.sdk.open_providers import provider_of
 from stepstream.sdk.watched import Watch, watched
-from stepstream.spool.directory import spool_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +45,7 @@ class ContextToken(Record):
 
     Attributes:
         version: Of the token itself.
-        database: The history, as an absolute path.
+        database: The history: an absolute path, or the address of a server.
         episode: The current episode.
         step: The step that new ones are nested under.
         agent: Who logs.
@@ -70,7 +69,7 @@ def _token(scope: Scope | None) -> str:
     if scope is None or scope.episode is None or scope.provider is None:
         return ""
     token = ContextToken(
-        database=os.fspath(scope.provider.database),
+        database=scope.provider.address,
         episode=scope.episode.id,
         step=None if scope.parent == NO_ID else id_text(scope.parent),
         agent=scope.agent.decode() or None,
@@ -92,7 +91,7 @@ def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
     child = dict(os.environ if env is None else env)
     scope = context.current.get() or inherited_scope()
     if scope is not None and scope.provider is not None:
-        child[DATABASE_VARIABLE] = os.fspath(scope.provider.database)
+        child[DATABASE_VARIABLE] = scope.provider.address
         for name, value in scope.provider.options.items():
             if value is not None:
                 child[ENVIRONMENT_PREFIX + name.upper()] = str(value)
@@ -259,11 +258,13 @@ def _scope_of(text: str, where: str, options: ProviderOptions | None = None) -> 
         if len(text) > _TOKEN_CHARACTERS_MAX:
             raise ValueError(f"it has {len(text)} characters")
         token = ContextToken.model_validate_json(text)
-        database = Path(token.database)
-        # A token may come from a stranger: it must not make us create anything anywhere.
-        if not database.is_absolute() or not spool_path(database).is_dir():
+        destination = destination_of(token.database, options or {})
+        # A token may come from a stranger: it must neither make us create anything anywhere, nor send our
+        # steps, and the token for our server, to a server of his.
+        is_named = isinstance(destination, ServerDestination) or os.path.isabs(token.database)  # noqa: PTH117
+        if not is_named or not destination.is_known_here():
             raise ValueError(f"{token.database} is no history of this machine")
-        provider = provider_of(database, options or {})
+        provider = provider_of(destination, options or {})
         episode = provider.begun_elsewhere(
             id_bytes(token.episode),
             NO_ID if token.step is None else id_bytes(token.step),

@@ -119,7 +119,7 @@ def episode_here() -> EpisodeScope:
             "put them inside: with stepstream.episode(...)",
             _caller(),
             ambient.id,
-            provider.database,
+            provider.address,
         )
     return ambient
 

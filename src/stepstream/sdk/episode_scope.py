@@ -97,6 +97,7 @@ class EpisodeScope:
         self.raw = new_id()
         self.open_calls: dict[bytes, None] = {}
         self._write = writer.write
+        self.write_delta = writer.write_delta
         self._start: EpisodeStart | None = start
         self._name = start.name
         self._started_under = parent

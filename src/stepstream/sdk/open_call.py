@@ -10,7 +10,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Self, cast
+
+from pydantic_core import to_json
 
 from stepstream.errors import NotOpen, ValidationFailed
 from stepstream.schemas.error_report import ErrorReport
@@ -30,15 +32,21 @@ if TYPE_CHECKING:
     from stepstream.schemas.artifact import ArtifactRef
     from stepstream.schemas.payload import StepPayload
     from stepstream.schemas.record import JsonObject, JsonValue
+    from stepstream.schemas.stream import DeltaPart
     from stepstream.sdk.episode_scope import EpisodeScope
     from stepstream.sdk.json_value import Keep
 
 _REPORT_CHARACTERS_MAX = 64 * 1024
 _NOT_PLAIN = "values that were not plain JSON"
+_NOT_SHOWN = "deltas that were not shown"
+_SHORT = 4096
 
 
 class OpenCall(ABC):
     """Something that takes time, as a context manager; what is logged inside is nested under it."""
+
+    _made: ClassVar[str]
+    """Which part of an answer is made, where nobody says."""
 
     def __init__(self, episode: EpisodeScope, parent: bytes | None) -> None:
         self._episode = episode
@@ -49,6 +57,8 @@ class OpenCall(ABC):
         self._answer = Lock()
         self._opened_by = 0
         self._over = False
+        self._delta_heads: dict[str | None, bytes] = {}
+        self._is_shown = True
 
     @property
     def ref(self) -> StepRef:
@@ -79,6 +89,33 @@ class OpenCall(ABC):
         """
         self._claim("fail")
         return self._report(exc, closes=True)
+
+    def delta(self, text: str, part: DeltaPart | None = None) -> None:
+        """Show a piece of the answer, while it is being made, to who watches now; it is never stored.
+
+        The answer itself is still to be given in full. Outside of the block, behind the answer, and where
+        nothing can be recorded, nothing is shown; nor is anything behind a piece that had to be cut, because
+        of what might begin in what is missing.
+
+        Args:
+            text: What has come since the last piece.
+            part: Of which part of the answer; a model's content, or a tool's output, by default.
+        """
+        if self._step is None or self._over or self._answer.locked() or not self._is_shown:
+            failures.count(_NOT_SHOWN)
+            return
+        try:
+            if type(text) is not str or len(text) > _SHORT:
+                text, self._is_shown = _delta_text(text)
+            if text:
+                head = self._delta_heads.get(part) or self._delta_head(part)
+                try:
+                    body = head + to_json(text)
+                except ValueError:
+                    body = head + to_json(printable(text))
+                self._is_shown &= self._episode.write_delta(body + b"}")
+        except Exception as error:  # noqa: BLE001 - whoever watches must not raise
+            failures.note("a delta", error, strict=self._episode.provider.settings.strict)
 
     def attach(
         self,
@@ -157,6 +194,18 @@ class OpenCall(ABC):
     def _empty_answer(self, *, cancelled: bool) -> StepPayload:
         """What closes a call that was left without an answer."""
 
+    def _delta_head(self, part: DeltaPart | None) -> bytes:
+        """What all deltas of a part have in common, as JSON up to the text."""
+        from stepstream.schemas.stream import Delta, DeltaPart  # noqa: PLC0415 - few show what is being made
+
+        step = self.ref
+        delta = Delta(
+            step_id=step.id, episode_id=step.episode_id, text="", part=DeltaPart(part or self._made)
+        )
+        common = delta.model_dump_json(exclude={"text"}).removesuffix("}")
+        head = self._delta_heads[part] = f'{common},"text":'.encode()
+        return head
+
     def _claim(self, verb: str) -> None:
         step = self.ref
         if not self._answer.acquire(blocking=False):
@@ -184,6 +233,8 @@ class OpenCall(ABC):
 
 class OpenToolCall(OpenCall):
     """A tool at work; an Observation or an ErrorReport closes it."""
+
+    _made = "output"
 
     def __init__(
         self,
@@ -273,6 +324,20 @@ class OpenToolCall(OpenCall):
 
     def _empty_answer(self, *, cancelled: bool) -> StepPayload:
         return Observation(cancelled=cancelled)
+
+
+def _delta_text(value: object) -> tuple[str, bool]:
+    """What is shown of a piece, and whether that is all; of None, which clients give for empty, nothing."""
+    from stepstream.schemas.stream import DELTA_CHARACTERS_MAX  # noqa: PLC0415 - as above
+
+    if isinstance(value, str):
+        text = str.__str__(value)
+    elif isinstance(value, bytes | bytearray):
+        text = value[: 4 * DELTA_CHARACTERS_MAX + 4].decode("utf-8", "backslashreplace")
+    else:
+        text = "" if value is None else short_repr(value)
+    text = printable(text[: DELTA_CHARACTERS_MAX + 1])
+    return text[:DELTA_CHARACTERS_MAX], len(text) <= DELTA_CHARACTERS_MAX
 
 
 def write_report(exc: BaseException, write: Callable[[ErrorReport], StepRef]) -> StepRef:

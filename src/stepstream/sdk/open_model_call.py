@@ -73,6 +73,8 @@ class Question(NamedTuple):
 class OpenModelCall(OpenCall):
     """A model at work; a ModelReply or an ErrorReport closes it."""
 
+    _made = "content"
+
     def __init__(self, episode: EpisodeScope, question: Question, parent: bytes | None) -> None:
         super().__init__(episode, parent)
         self._question = question

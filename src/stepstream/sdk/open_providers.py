@@ -17,6 +17,7 @@ from stepstream.errors import StepstreamError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stepstream.sdk.destination import Destination
     from stepstream.sdk.provider import ObservabilityProvider, ProviderOptions
 
 _known: WeakSet[ObservabilityProvider] = WeakSet()
@@ -42,23 +43,23 @@ def default_provider() -> ObservabilityProvider:
         return _chosen[-1]
 
 
-def provider_of(database: Path, options: ProviderOptions) -> ObservabilityProvider:
-    """The open provider of a database, or a new one, which is no choice of this process's for all it logs.
+def provider_of(destination: Destination, options: ProviderOptions) -> ObservabilityProvider:
+    """The open provider of a destination, or a new one, which is no choice of this process's for all it logs.
 
     Args:
-        database: The database.
+        destination: Where its steps go.
         options: Settings for a new one.
 
     Raises:
-        StepstreamError: The database cannot be used.
+        StepstreamError: It cannot be used.
     """
     from stepstream.sdk.provider import ObservabilityProvider  # noqa: PLC0415 - it needs us first
 
     with _lock:
         for provider in _open:
-            if provider.database == database:
+            if provider.address == destination.address:
                 return provider
-        provider = ObservabilityProvider(database, **options)
+        provider = ObservabilityProvider(destination.address, **options)
         remember(provider, is_choice=False)
         return provider
 

@@ -1,7 +1,8 @@
-"""The provider: one database to record into, and everything of it an agent can reach.
+"""The provider: one history to record into, and everything of it an agent can reach.
 
-The only composition root of the SDK. Knows how a database is named, opened, forked and closed. Nothing that
-goes wrong with the place, the disk or the committer raises into an agent; it is counted and told in the log.
+The only composition root of the SDK. Knows how a history is opened, forked and closed. Nothing that goes
+wrong with the place, the disk, the committer or the network raises into an agent; it is counted and told in
+the log.
 """
 
 from __future__ import annotations
@@ -15,21 +16,15 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict, cast
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from stepstream.errors import (
-    ArtifactRefused,
-    ConfigurationInvalid,
-    Problem,
-    StepstreamError,
-    ValidationFailed,
-)
+from stepstream.errors import ArtifactRefused, Problem, StepstreamError, ValidationFailed
 from stepstream.schemas.episode import EpisodeStart, MetadataRef
 from stepstream.schemas.identity import NO_ID
 from stepstream.schemas.record import short_repr
 from stepstream.sdk import context, failures, open_providers
 from stepstream.sdk.context import Scope, name_bytes
+from stepstream.sdk.destination import DEFAULT_DATABASE, FileDestination, PlacedWriter, destination_of
 from stepstream.sdk.episode_scope import EpisodeScope
-from stepstream.sdk.step_writer import RefusingWriter, StepWriter
-from stepstream.spool.location import check_location
+from stepstream.sdk.step_writer import RefusingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,21 +32,19 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from stepstream.reading.history import History
-    from stepstream.reading.subscription import Subscription
+    from stepstream.reading.subscription import Events
     from stepstream.schemas.artifact import ArtifactRef
     from stepstream.schemas.episode import DataUse
     from stepstream.schemas.record import JsonObject
     from stepstream.schemas.step import Step
     from stepstream.sdk.artifacts import ArtifactStore
+    from stepstream.sdk.destination import Destination
     from stepstream.sdk.json_value import Converted
-    from stepstream.settings import CommitterMode, Durability, Settings
+    from stepstream.sdk.step_writer import StepWriter
+    from stepstream.settings import CommitterMode, Durability
     from stepstream.spool.directory import SpoolDirectory
 
 logger = logging.getLogger("stepstream")
-
-DEFAULT_DATABASE = "history.db"
-
-_Options = dict[str, str | float | bool | None]
 
 
 class ProviderOptions(TypedDict, total=False):
@@ -71,41 +64,41 @@ class ProviderOptions(TypedDict, total=False):
     spool_shared_group: bool | None
     unsafe_location: bool | None
     strict: bool | None
+    spool_directory: str | None
+    token_file: str | None
 
 
 class ObservabilityProvider:
-    """Records into one database; a context manager, with and without ``async``.
+    """Records into one history; a context manager, with and without ``async``.
 
     Nothing is created before the first step. Leaving the block waits, within ``flush_timeout_s``, until what
-    was logged is committed. May be used from any thread, and in forked children.
+    was logged is committed, by a server where one was named. May be used from any thread, and in forked
+    children.
     """
 
     def __init__(
         self, database: str | os.PathLike[str] | None = None, **options: Unpack[ProviderOptions]
     ) -> None:
-        """Name the database.
+        """Name the history.
 
         Args:
-            database: Path of the file; ``STEPSTREAM_DB``, else ``./history.db``, by default.
+            database: Path of the file, or address of a server, whose token is in ``STEPSTREAM_TOKEN``;
+                ``STEPSTREAM_DB``, else ``./history.db``, by default.
             **options: Settings that beat the environment and ``stepstream.toml``.
 
         Raises:
-            ConfigurationInvalid: The path or an option cannot be used.
+            ConfigurationInvalid: The path, the address or an option cannot be used.
             UnsafeLocation: Steps could be lost there.
         """
-        from stepstream.settings import Settings  # noqa: PLC0415 - a third of our import time
+        destination = destination_of(database, options)
+        self._set_up(destination, options, PlacedWriter(destination, self._identify, self._check))
 
-        path = _database_path(database)
-        settings = Settings.load(path, None, **cast("_Options", options))
-        check_location(path, allow_unsafe=settings.unsafe_location)
-        self._set_up(path, options, settings, StepWriter(path, settings, self._identify, self._check))
-
-    def _set_up(
-        self, database: Path, options: ProviderOptions, settings: Settings, writer: StepWriter
-    ) -> None:
-        self.database = database
+    def _set_up(self, destination: Destination, options: ProviderOptions, writer: StepWriter) -> None:
+        self.database = destination.database
+        self.address = destination.address
         self.options = options
-        self.settings = settings
+        self.settings = destination.settings
+        self._destination = destination
         self._writer = writer
         self._lock = threading.RLock()
         self._artifacts: ArtifactStore | None = None
@@ -115,7 +108,7 @@ class ObservabilityProvider:
         open_providers.know(self)
 
     def __repr__(self) -> str:
-        return f"<stepstream provider of {self.database}>"
+        return f"<stepstream provider of {self.address}>"
 
     # -- lifetime
 
@@ -132,9 +125,7 @@ class ObservabilityProvider:
         try:
             self._writer.open()
         except OSError as error:
-            logger.warning(
-                "%s cannot be recorded to: %s; steps are refused and counted", self.database, error
-            )
+            logger.warning("%s cannot be recorded to: %s; steps are refused and counted", self.address, error)
         return self
 
     def close(self) -> None:
@@ -281,8 +272,8 @@ class ObservabilityProvider:
         return EpisodeScope.begun_elsewhere(self, self._writer, episode, parent, agent, role)
 
     def is_same_as(self, other: ObservabilityProvider | None) -> bool:
-        """Whether another provider records into the same database."""
-        return other is not None and self.database == other.database
+        """Whether another provider records into the same history."""
+        return other is not None and self.address == other.address
 
     @property
     def artifacts(self) -> ArtifactStore:
@@ -290,7 +281,12 @@ class ObservabilityProvider:
         if self._artifacts is None:
             from stepstream.sdk.artifacts import ArtifactStore  # noqa: PLC0415 - many never attach
 
-            self._artifacts = ArtifactStore(self.database, self.settings)
+            self._artifacts = ArtifactStore(
+                self.database,
+                self.settings,
+                bytes_max=self._destination.waiting_files_bytes_max,
+                make_place=self._destination.make_place,
+            )
         return self._artifacts
 
     def keep(self, data: bytes, name: str, media_type: str) -> ArtifactRef | None:
@@ -335,17 +331,15 @@ class ObservabilityProvider:
 
     @property
     def history(self) -> History:
-        """Everything people ask of the database; what is not committed yet is waited for when it is opened.
+        """Everything people ask of the history; what is not committed yet is waited for when it is opened.
 
         Raises:
             FileNotFoundError: Nobody has committed anything.
             StoreError: The database cannot be read.
         """
         if self._history is None:
-            from stepstream.reading.history import History  # noqa: PLC0415 - apsw is heavy
-
             self.flush()
-            self._history = History.open(self.database)
+            self._history = self._destination.open_history()
         return self._history
 
     def flush(self, timeout_s: float | None = None) -> bool:
@@ -357,18 +351,16 @@ class ObservabilityProvider:
         Returns:
             Whether it is. Never raises.
         """
-        from stepstream.reading.backlog import wait_until_committed  # noqa: PLC0415 - apsw is heavy
-
         timeout_s = self.settings.flush_timeout_s if timeout_s is None else timeout_s
         try:
             spool = self._spool(create=False)
             self._see_to_committer(spool)
-            return wait_until_committed(self.database, spool, timeout_s)
+            return self._destination.wait(spool, timeout_s)
         except FileNotFoundError:
             # Nobody has ever logged anything here.
             return True
         except Exception as error:  # noqa: BLE001 - waiting is no reason for an agent to fail
-            logger.warning("waiting for the steps of %s to be committed failed: %s", self.database, error)
+            logger.warning("waiting for the steps of %s to be committed failed: %s", self.address, error)
             return False
 
     async def aflush(self, timeout_s: float | None = None) -> bool:
@@ -395,7 +387,7 @@ class ObservabilityProvider:
 
         return await asyncio.to_thread(self.read, after, limit)
 
-    def subscribe(self, after: int | None = None, *, epoch: str | None = None) -> Subscription:
+    def subscribe(self, after: int | None = None, *, epoch: str | None = None) -> Events:
         """Events behind a cursor: those that are committed, then each as it is committed.
 
         Args:
@@ -406,24 +398,20 @@ class ObservabilityProvider:
             OSError: The spool, where readers are woken, cannot be made.
             StoreError: The database cannot be read.
         """
-        from stepstream.reading.subscription import Subscription  # noqa: PLC0415 - apsw is heavy
-
         spool = self._spool(create=True)
         self._see_to_committer(spool)
-        return Subscription(self.database, spool, after, epoch=epoch)
+        return self._destination.subscribe(spool, after, epoch)
 
-    def asubscribe(self, after: int | None = None, *, epoch: str | None = None) -> Subscription:
+    def asubscribe(self, after: int | None = None, *, epoch: str | None = None) -> Events:
         """The same; it is iterated with ``async for`` as well as with ``for``."""
         return self.subscribe(after, epoch=epoch)
 
     # -- what the parts need
 
     def _identify(self, spool: SpoolDirectory) -> bytes:
-        from stepstream.store.hosting import database_identity  # noqa: PLC0415 - only who records pays
-
         # A step after close() opens us again, and then the end of the process must close us again.
         open_providers.remember(self, is_choice=False)
-        return database_identity(self.database, spool)
+        return self._destination.identify(spool)
 
     def _check(self, spool: SpoolDirectory) -> None:
         """Once a second while steps are written: does anybody commit, and for the database we write for?"""
@@ -437,9 +425,7 @@ class ObservabilityProvider:
             self._writer.follow(identity.database_id)
 
     def _see_to_committer(self, spool: SpoolDirectory) -> None:
-        from stepstream.store.hosting import ensure_committer  # noqa: PLC0415 - only who records pays
-
-        ensure_committer(self.database, spool, self.settings)
+        self._destination.see_to_worker(spool)
 
     def _release(self) -> None:
         spool, self._reading_spool = self._reading_spool, None
@@ -456,6 +442,8 @@ class ObservabilityProvider:
         if spool is None:
             from stepstream.spool.directory import SpoolDirectory  # noqa: PLC0415 - only who records pays
 
+            if create:
+                self._destination.make_place()
             spool = SpoolDirectory(
                 self.database, shared_group=self.settings.spool_shared_group, create=create
             )
@@ -477,34 +465,7 @@ class RefusingProvider(ObservabilityProvider):
         from stepstream.settings import Settings  # noqa: PLC0415 - as above
 
         path, settings = Path(DEFAULT_DATABASE).absolute(), Settings()
-        self._set_up(path, {}, settings, RefusingWriter(path, settings, reason))
-
-
-def _database_path(database: str | os.PathLike[str] | None) -> Path:
-    from stepstream.settings import DATABASE_VARIABLE  # noqa: PLC0415 - as above
-
-    where = "the argument database"
-    if database is None:
-        where = DATABASE_VARIABLE
-        database = os.environ.get(DATABASE_VARIABLE) or DEFAULT_DATABASE
-    text = os.fspath(database)
-    if not isinstance(text, str) or "\0" in text or text in {"", ":memory:"}:
-        raise ConfigurationInvalid(
-            where, short_repr(database), "the path of a file, for a history outlives its process"
-        )
-    scheme, separator, _ = text.partition("://")
-    if separator:
-        advice = "the path of a file"
-        if scheme in {"http", "https", "postgresql", "postgres"}:
-            advice += f"; {scheme}:// is not available in this release"
-        raise ConfigurationInvalid(where, short_repr(text), advice)
-    path = Path(os.path.realpath(text))
-    if path.is_dir():
-        raise ConfigurationInvalid(where, short_repr(text), f"the path of a file; {path} is a directory")
-    if not path.parent.is_dir():
-        advice = f"a path in a directory that is there; run: mkdir -p {path.parent}"
-        raise ConfigurationInvalid(where, short_repr(text), advice)
-    return path
+        self._set_up(FileDestination(path, settings), {}, RefusingWriter(path, settings, reason))
 
 
 def _episode_id(parent: EpisodeScope | str | None) -> str | None:

@@ -38,6 +38,7 @@ logger = logging.getLogger("stepstream")
 
 _STEP = int(FrameKind.STEP)
 _SCHEMA = int(FrameKind.SCHEMA)
+_DELTA = int(FrameKind.DELTA)
 _RETRY_S = 1.0
 _VERSION_MAX = 0xFFFF
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -155,6 +156,19 @@ class StepWriter:
                 # Somebody closed the writer in the meantime, and nothing was written: once more.
                 return self.write(payload, episode, parent, closes, agent, role, occurred_at)
         return StepRef(step, episode)
+
+    def write_delta(self, body: bytes) -> bool:
+        """Write a piece of an answer that is still being made, for who watches now.
+
+        Opens nothing and tries nothing again: without the step it belongs to, nobody could place it.
+
+        Returns:
+            Whether it was written.
+        """
+        recorder = self._recorder
+        # A frame that is refused uses up a number, of which a Loss then says that it was refused. That is so
+        # for the one piece that finds the disk full; while it is known to be, none is offered.
+        return recorder is not None and recorder.refusal is None and recorder.append(_DELTA, body)
 
     def open(self) -> SpoolDirectory:
         """Open the spool now, to learn whether it can be used.

@@ -20,7 +20,7 @@ from stepstream.errors import UnsafeLocation
 from stepstream.schemas.identity import id_text, new_id
 from stepstream.settings import Durability
 from stepstream.spool.clock import boot_id
-from stepstream.spool.frame import CHECKSUM, HEADER, HEADER_BYTES, MAGIC, VERSION, frame_seed
+from stepstream.spool.frame import CHECKSUM, HEADER, HEADER_BYTES, MAGIC, VERSION, FrameKind, frame_seed
 from stepstream.spool.segment import BLOCK_BYTES, FORMAT, OwnedSegment, SegmentHeader, SegmentState, Tally
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ logger = logging.getLogger("stepstream")
 _write = os.write
 _pack = HEADER.pack
 _pack_checksum = CHECKSUM.pack
+_DELTA = int(FrameKind.DELTA)
 
 _CHECK_INTERVAL_NS = 1_000_000_000
 _ROTATIONS_AT_ONCE_MAX = 3
@@ -152,7 +153,8 @@ class Recorder:
         if not done:
             self._tell_refusal()
             return False
-        if self._durable and not self._sync(number):
+        # What nobody will store need not outlast a power cut.
+        if self._durable and kind != _DELTA and not self._sync(number):
             self._tell_refusal()
             return False
         if stamp >= self._check_at:

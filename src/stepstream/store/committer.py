@@ -20,10 +20,10 @@ from stepstream.schemas.identity import new_id
 from stepstream.schemas.release import RELEASE
 from stepstream.spool.clock import boot_id
 from stepstream.spool.directory import Identity
-from stepstream.spool.frame import FrameKind
 from stepstream.store.assembly import Assembler
 from stepstream.store.ballast import Ballast
 from stepstream.store.batch import Fenced
+from stepstream.store.deltas import DeltaGate
 from stepstream.store.election import (
     COMMITTING,
     HEARTBEAT_INTERVAL_S,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from stepstream.schemas.post import StepPost
+    from stepstream.schemas.stream import Delta
     from stepstream.settings import Settings
     from stepstream.spool.directory import SpoolDirectory
     from stepstream.spool.reader import SegmentReader
@@ -82,7 +84,7 @@ class Committer:
         settings: Settings,
         *,
         post_office: PostOffice | None = None,
-        on_deltas: Callable[[Sequence[bytes]], None] | None = None,
+        on_deltas: Callable[[Sequence[Delta]], None] | None = None,
     ) -> None:
         """Prepare to stand for election.
 
@@ -92,7 +94,7 @@ class Committer:
             settings: Bounds and intervals.
             post_office: Where a server hands in what is posted to it; whoever has one is a server, and goes
                 before other candidates.
-            on_deltas: Told the bodies of delta frames as they come; nobody stores them.
+            on_deltas: Told what may be shown of answers that are being made; nobody stores it.
         """
         self.database = database
         self.state = "standing for election"
@@ -109,6 +111,7 @@ class Committer:
         self._sync: LogSync | None = None
         self._assembler: Assembler | None = None
         self._mail: Mail | None = None
+        self._gate: DeltaGate | None = None
         self._generation = 0
         self._checkpoints = 0
         self._intake = Intake(spool)
@@ -171,7 +174,17 @@ class Committer:
         self._ring()
         self._sync = LogSync(store, self._settings.log_sync_interval_ms)
         if self._post_office is not None:
-            self._mail = Mail(self._post_office, store, ledger, self._sync, self._generation, time.time_ns)
+            self._mail = Mail(
+                self._post_office,
+                store,
+                ledger,
+                self._sync,
+                self._generation,
+                time.time_ns,
+                on_posted=self._show_posted,
+            )
+        if self._on_deltas is not None:
+            self._gate = DeltaGate(redactor, rules, time.time_ns)
         self._newer.clear()
         self._give_way_at = time.monotonic() + _TERM_BESIDE_NEWER_S
         self._beat(force=True)
@@ -189,6 +202,7 @@ class Committer:
         self._retired.clear()
         self._intake.clear()
         self._assembler = None
+        self._gate = None
         mail, self._mail = self._mail, None
         sync, self._sync = self._sync, None
         store, self._store = self._store, None
@@ -252,7 +266,7 @@ class Committer:
         taken = self._gather(cut)
         if taken:
             self._commit(taken)
-            self._pass_on_deltas(taken)
+            self._show_taken(taken)
         return len(taken) + self._deliver()
 
     def _gather(self, cut: int) -> list[Taken]:
@@ -272,12 +286,18 @@ class Committer:
             self.cursor = cursor
             self._ring()
 
-    def _pass_on_deltas(self, taken: Sequence[Taken]) -> None:
+    def _show_taken(self, taken: Sequence[Taken]) -> None:
         """What is shown while it comes is for who watches now: told once, and never read again."""
-        if self._on_deltas is not None:
-            deltas = [frame[4] for frame, _ in taken if frame[2] == FrameKind.DELTA]
-            if deltas:
-                self._on_deltas(deltas)
+        if self._gate is not None:
+            self._show(self._gate.frames(frame for frame, _ in taken))
+
+    def _show_posted(self, post: StepPost) -> None:
+        if self._gate is not None:
+            self._show(self._gate.post(post))
+
+    def _show(self, deltas: Sequence[Delta]) -> None:
+        if deltas and self._on_deltas is not None:
+            self._on_deltas(deltas)
 
     def _retire(self, reader: SegmentReader) -> None:
         """A segment is finished; it is deleted once the disk holds what it held."""

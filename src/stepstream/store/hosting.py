@@ -1,32 +1,37 @@
 """Seeing to it that somebody commits: a process of its own, or a thread where none can be started.
 
-Knows how a committer is started and stopped. Nothing here waits for one or raises into an agent.
+Knows how a worker is started and stopped: a committer, or whoever else empties a spool. Nothing here waits
+for one or raises into an agent.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from stepstream.errors import NotADatabase, StepstreamError, StoreError
 from stepstream.schemas.identity import id_bytes, new_id
 from stepstream.settings import CommitterMode
-from stepstream.spool.directory import Identity, SpoolDirectory
-from stepstream.store.election import read_status, somebody_commits
+from stepstream.spool.directory import COMMITTER_LOCK, Identity, SpoolDirectory
+from stepstream.store.election import is_locked, read_status, somebody_commits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stepstream.settings import Settings
 
 logger = logging.getLogger("stepstream")
 
 _START_INTERVAL_S = 2.0
 _THREAD_AFTER_STARTS = 3
+_TRIES = 3
 
 _threads: dict[Path, CommitterThread] = {}
 _started_at: dict[Path, float] = {}
@@ -90,23 +95,64 @@ def _ask(database: Path) -> bytes | None:
     return None if text is None else id_bytes(text)
 
 
+class Worker(Protocol):
+    """Whoever empties a spool, as it is started: by its path there is one in every process at most."""
+
+    @property
+    def database(self) -> Path:
+        """The path that the spool is named after."""
+        ...
+
+    def start_process(self, settings: Settings) -> None:
+        """Start a process that does it; never waited for.
+
+        Raises:
+            OSError: No process can be started here.
+        """
+        ...
+
+    def run(self, spool: SpoolDirectory, settings: Settings, until: Callable[[], bool]) -> None:
+        """Do it in this thread until told to stop."""
+        ...
+
+
+class Committing:
+    """A committer, as it is started."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+
+    def start_process(self, settings: Settings) -> None:
+        start_process(self.database, settings)
+
+    def run(self, spool: SpoolDirectory, settings: Settings, until: Callable[[], bool]) -> None:
+        from stepstream.store.loop import run_committer  # noqa: PLC0415 - apsw is heavy
+
+        run_committer(self.database, spool, settings, until=until)
+
+
 def ensure_committer(database: Path, spool: SpoolDirectory, settings: Settings) -> None:
     """Start a committer if nobody commits for this database; never waits, never raises."""
+    ensure_worker(Committing(database), spool, settings)
+
+
+def ensure_worker(worker: Worker, spool: SpoolDirectory, settings: Settings) -> None:
+    """Start a worker if nobody works on this spool; never waits, never raises."""
     try:
         match settings.committer:
             case CommitterMode.NONE:
                 return
             case CommitterMode.THREAD:
-                _ensure_thread(database, settings)
+                _ensure_thread(worker, settings)
             case CommitterMode.PROCESS:
-                commits = somebody_commits(spool)
-                if commits or _has_stirred(database, spool):
-                    _starts_in_vain.pop(database, None)
-                if not commits:
-                    _ensure_process(database, settings)
+                works = somebody_commits(spool)
+                if works or _has_stirred(worker.database, spool):
+                    _starts_in_vain.pop(worker.database, None)
+                if not works:
+                    _ensure_process(worker, settings)
     except (OSError, StepstreamError, RuntimeError, subprocess.SubprocessError) as error:
         logger.warning(
-            "no committer could be started for %s: %s; steps wait in %s", database, error, spool.path
+            "no committer could be started for %s: %s; steps wait in %s", worker.database, error, spool.path
         )
 
 
@@ -126,11 +172,11 @@ def forget_after_fork() -> None:
     _started_at.clear()
 
 
-def _ensure_thread(database: Path, settings: Settings) -> None:
+def _ensure_thread(worker: Worker, settings: Settings) -> None:
     with _guard:
-        if database not in _threads or not _threads[database].is_alive():
-            _threads[database] = CommitterThread(database, settings)
-            _threads[database].start()
+        if worker.database not in _threads or not _threads[worker.database].is_alive():
+            _threads[worker.database] = CommitterThread(worker.database, settings, worker)
+            _threads[worker.database].start()
 
 
 def _has_stirred(database: Path, spool: SpoolDirectory) -> bool:
@@ -139,7 +185,8 @@ def _has_stirred(database: Path, spool: SpoolDirectory) -> bool:
     return started is not None and status is not None and status.was_alive_after(started)
 
 
-def _ensure_process(database: Path, settings: Settings) -> None:
+def _ensure_process(worker: Worker, settings: Settings) -> None:
+    database = worker.database
     now = time.monotonic()
     with _guard:
         if now - _started_at.get(database, -_START_INTERVAL_S) < _START_INTERVAL_S:
@@ -148,16 +195,25 @@ def _ensure_process(database: Path, settings: Settings) -> None:
         _starts_in_vain[database] = _starts_in_vain.get(database, 0) + 1
         in_vain = _starts_in_vain[database]
     if in_vain > _THREAD_AFTER_STARTS or not sys.executable or getattr(sys, "frozen", False):
-        _ensure_thread(database, settings)
+        _ensure_thread(worker, settings)
         return
-    start_process(database, settings)
+    worker.start_process(settings)
 
 
 def start_process(database: Path, settings: Settings) -> None:
-    """Start a committer process that outlives us: own session, no descriptors of ours, nobody's child.
+    """Start a committer process.
+
+    Raises:
+        OSError: No process can be started here.
+    """
+    start_module("stepstream.store.committer_process", os.fspath(database), settings.model_dump_json())
+
+
+def start_module(module: str, *arguments: str) -> None:
+    """Start a process that outlives us: own session, no descriptors of ours, nobody's child.
 
     A shell starts it in the background and ends at once, so that the agent never has a child it does not
-    know of.
+    know of. Anybody on the machine can read the arguments; the environment only its owner.
 
     Raises:
         OSError: No process can be started here.
@@ -177,9 +233,8 @@ def start_process(database: Path, settings: Settings) -> None:
             sys.executable,
             "-P",
             "-m",
-            "stepstream.store.committer_process",
-            os.fspath(database),
-            settings.model_dump_json(),
+            module,
+            *arguments,
         ],
         env=environment,
         cwd="/",
@@ -192,23 +247,34 @@ def start_process(database: Path, settings: Settings) -> None:
     )
 
 
-class CommitterThread(threading.Thread):
-    """A committer inside this process."""
+def has_a_chance(spool: SpoolDirectory) -> bool:
+    """Whether a process that was started is to stand: of sixteen started at once, fifteen end here."""
+    for _ in range(_TRIES):
+        if not is_locked(spool, COMMITTER_LOCK):
+            return True
+        status = read_status(spool)
+        if status is not None and not status.is_fresh():
+            return True
+        time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter
+    return False
 
-    def __init__(self, database: Path, settings: Settings) -> None:
+
+class CommitterThread(threading.Thread):
+    """A committer, or another worker, inside this process."""
+
+    def __init__(self, database: Path, settings: Settings, worker: Worker | None = None) -> None:
         super().__init__(name="stepstream-committer", daemon=True)
         self.pid = os.getpid()
         self._database = database
         self._settings = settings
+        self._worker = worker or Committing(database)
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Commit until stopped."""
-        from stepstream.store.loop import run_committer  # noqa: PLC0415 - apsw is heavy
-
+        """Work until stopped."""
         spool = SpoolDirectory(self._database, shared_group=self._settings.spool_shared_group)
         try:
-            run_committer(self._database, spool, self._settings, until=self._stopping.is_set)
+            self._worker.run(spool, self._settings, self._stopping.is_set)
         finally:
             spool.close()
 

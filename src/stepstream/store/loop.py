@@ -6,18 +6,17 @@ watches the spool directory and sleeps until a file there changes.
 
 from __future__ import annotations
 
-import select
 import time
 from typing import TYPE_CHECKING
 
-from stepstream.bus.inotify import Inotify
 from stepstream.store.committer import Committer
-from stepstream.store.election import HEARTBEAT_INTERVAL_S, somebody_commits
+from stepstream.store.sleeper import Sleeper, another_commits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from stepstream.schemas.stream import Delta
     from stepstream.settings import Settings
     from stepstream.spool.directory import SpoolDirectory
     from stepstream.store.post_office import PostOffice
@@ -26,7 +25,6 @@ _PAUSE_S = 0.001
 # A pass of so many frames has behind it what a pause would gather.
 _ENOUGH = 256
 _IDLE_PASSES = 30
-_POLL_S = 0.005
 _DRAIN_S = 3.0
 
 
@@ -38,7 +36,7 @@ def run_committer(
     until: Callable[[], bool],
     linger_s: float | None = None,
     post_office: PostOffice | None = None,
-    on_deltas: Callable[[Sequence[bytes]], None] | None = None,
+    on_deltas: Callable[[Sequence[Delta]], None] | None = None,
 ) -> None:
     """Commit until told to stop and drained, or until nobody has needed it for a while.
 
@@ -53,7 +51,7 @@ def run_committer(
         on_deltas: As for ``Committer``.
     """
     committer = Committer(database, spool, settings, post_office=post_office, on_deltas=on_deltas)
-    sleeper = _Sleeper(spool, post_office)
+    sleeper = Sleeper(spool, *([] if post_office is None else [post_office.fileno()]))
     idle = 0
     needed_at = time.monotonic()
     ends_at = 0.0
@@ -75,7 +73,7 @@ def run_committer(
             now = time.monotonic()
             # While we wait for a database that is busy, the lock that is held is our own.
             waits = committer.elected or committer.holds_lock
-            if linger_s is not None and not waits and _another_commits(spool):
+            if linger_s is not None and not waits and another_commits(spool):
                 return
             if committer.has_owners():
                 needed_at = now
@@ -84,18 +82,10 @@ def run_committer(
             if idle < _IDLE_PASSES:
                 time.sleep(_PAUSE_S)
             else:
-                sleeper.sleep(committer)
+                sleeper.sleep(committer.work)
     finally:
         sleeper.close()
         committer.close()
-
-
-def _another_commits(spool: SpoolDirectory) -> bool:
-    try:
-        return somebody_commits(spool)
-    except OSError:
-        # Whoever cannot look goes on.
-        return False
 
 
 def _nobody_came(committer: Committer) -> bool:
@@ -105,39 +95,3 @@ def _nobody_came(committer: Committer) -> bool:
         return not committer.has_segments()
     except OSError:
         return False
-
-
-class _Sleeper:
-    """Sleeps until the spool changes or the next heartbeat is due."""
-
-    def __init__(self, spool: SpoolDirectory, post_office: PostOffice | None) -> None:
-        self._path = f"/proc/self/fd/{spool.descriptor}"
-        self._inotify = Inotify.open()
-        if self._inotify is not None:
-            self._poll = select.poll()
-            self._poll.register(self._inotify.fileno(), select.POLLIN)
-            if post_office is not None:
-                self._poll.register(post_office.fileno(), select.POLLIN)
-
-    def sleep(self, committer: Committer) -> None:
-        """Sleep; watching begins with a last look, so that nothing written in between is missed."""
-        if self._inotify is None:
-            time.sleep(_POLL_S)
-            return
-        watch = self._inotify.watch(self._path)
-        if watch is None:
-            time.sleep(_POLL_S)
-            return
-        try:
-            if committer.work() == 0:
-                self._inotify.drain()
-                if committer.work() == 0:
-                    self._poll.poll(HEARTBEAT_INTERVAL_S * 1000)
-        finally:
-            self._inotify.forget(watch)
-            self._inotify.drain()
-
-    def close(self) -> None:
-        """Let go of the watch."""
-        if self._inotify is not None:
-            self._inotify.close()

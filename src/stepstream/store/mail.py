@@ -20,6 +20,7 @@ from stepstream.store.posting import Sorter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stepstream.schemas.post import StepPost
     from stepstream.store.ledger import Ledger
     from stepstream.store.log_sync import LogSync
     from stepstream.store.post_office import PostOffice
@@ -39,7 +40,20 @@ class Mail:
         sync: LogSync,
         generation: int,
         now: Callable[[], int],
+        *,
+        on_posted: Callable[[StepPost], None],
     ) -> None:
+        """Open the office.
+
+        Args:
+            office: Where posts are handed in.
+            store: Where they last.
+            ledger: Where steps get their places.
+            sync: What tells when the disk has them.
+            generation: The term of office.
+            now: Wall time in ns.
+            on_posted: Told each post that was committed.
+        """
         self.cursor = store.last_cursor()
         self._office = office
         self._store = store
@@ -47,6 +61,7 @@ class Mail:
         self._sync = sync
         self._generation = generation
         self._sorter = Sorter(ledger, now)
+        self._on_posted = on_posted
         office.open()
 
     def deliver(self) -> int:
@@ -104,6 +119,7 @@ class Mail:
             self._store.append(ending, self._generation)
             self._ledger.committed()
             self.cursor = max(self.cursor, ending.last_cursor)
+        self._on_posted(item.post)
         accepted = StepsAccepted(
             stored=stored.new, known=stored.known, cursor=self._store.last_cursor(), epoch=self._store.epoch
         )

@@ -1,0 +1,1 @@
+"""The way of steps to a server on another machine."""

@@ -1,0 +1,597 @@
+"""The shipper: from every process's spool to a server, in causal order, each step stored there once.
+
+A pass takes what was stamped before it began, merged by stamp, and posts it; only the server's word that it
+is stored moves an offset, and only a segment that is acknowledged to its end is deleted. An answer that was
+lost costs a second post, of which the server stores nothing twice. What a shipper remembers is in its memory
+alone: one that comes after it begins with the segments that are there.
+
+It never dies of what it meets: a server that is down, slow, full or closed to us is a state, told to whoever
+asks, and tried again for ever. Knows when and in which order. Must not know HTTP or what a frame means.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from stepstream.bus.bell import Bell
+from stepstream.errors import ConfigurationInvalid
+from stepstream.schemas.core import CORE_KINDS
+from stepstream.schemas.identity import id_text, new_id
+from stepstream.schemas.kinds import LossReason
+from stepstream.schemas.post import STEPS_MAX
+from stepstream.shipping.artifacts import Courier
+from stepstream.shipping.client import NoAnswer
+from stepstream.shipping.hosting import REFUSED
+from stepstream.shipping.mark import UNMARKED, Mark, decode_mark, forget_mark, set_mark
+from stepstream.shipping.notice import noticed, rules_of
+from stepstream.shipping.office import SHIPPING, Office
+from stepstream.shipping.packing import BYTES_MAX, Packer, name_of
+from stepstream.shipping.parcel import SENDERS_MAX, Parcel, sender_of
+from stepstream.shipping.patience import Patience
+from stepstream.shipping.salt import spool_salt
+from stepstream.shipping.server import PostRefused, PostTooLarge, Server, TokenRefused, Unwilling
+from stepstream.shipping.token import fingerprint, is_other_token_wanted, read_token
+from stepstream.spool.directory import artifacts_path
+from stepstream.spool.segment import BLOCK_BYTES
+from stepstream.store.deltas import DeltaGate
+from stepstream.store.intake import Intake
+from stepstream.store.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stepstream.schemas.post import StepsAccepted
+    from stepstream.schemas.stream import Delta
+    from stepstream.settings import Settings
+    from stepstream.shipping.address import ServerAddress
+    from stepstream.shipping.parcel import Sender
+    from stepstream.spool.directory import SpoolDirectory
+    from stepstream.spool.reader import SegmentReader
+    from stepstream.store.assembly import Taken
+
+logger = logging.getLogger("stepstream")
+
+_HOUSE_INTERVAL_S = 0.05
+_TELL_INTERVAL_S = 0.25
+_SWEEP_INTERVAL_S = 3600.0
+_REFUSED_INTERVAL_S = 30.0
+_STOP_WITHIN_S = 2.0
+_BYTES_MIN = 64 * 1024
+# Longer than agents wait before they start another shipper: one of a newer release finds the office free.
+_GIVE_WAY_S = 2.5
+_TERM_BESIDE_NEWER_S = 1.0
+
+
+class _Superseded(Exception):
+    """Another shipper has begun a later term, or the lock is not ours any more."""
+
+
+class _Forgotten(Exception):
+    """The server does not know of what it had acknowledged: it was restored, or is another one."""
+
+
+class _NewerRelease(Exception):
+    """The spool holds what only a newer release can read."""
+
+
+class Shipper:
+    """Ships one spool to one server while it is elected."""
+
+    def __init__(
+        self,
+        spool: SpoolDirectory,
+        address: ServerAddress,
+        settings: Settings,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Prepare to stand for election.
+
+        Args:
+            spool: What is shipped.
+            address: Where to.
+            settings: The token's file, and what is secret.
+            is_stopping: Whether this process is to end soon; asked by another thread too.
+            now: Wall time in ns, by the clock that recorders use.
+        """
+        self.cursor = 0
+        self._spool = spool
+        self._settings = settings
+        self._is_stopping = is_stopping
+        self._server = Server(address, settings)
+        self._office = Office(spool, self._on_beat)
+        self._intake = Intake(spool)
+        self._packer = Packer()
+        self._now = now
+        self._gate = DeltaGate(None, None, now)
+        self._deltas: list[Delta] = []
+        self._courier = Courier(artifacts_path(spool.database), self._server)
+        self._patience = Patience()
+        self._bell: Bell | None = None
+        self._database_id = b""
+        self._senders: dict[bytes, Sender] = {}
+        self._marks: dict[str, Mark] = {}
+        self._met: dict[str, bytes] = {}
+        self._registered: set[tuple[str, int]] = set()
+        self._notices: frozenset[str] | None = None
+        self._taken: list[Taken] = []
+        self._parcel: Parcel | None = None
+        self._tries = 0
+        self._are_kinds_retold = False
+        self._bytes_bound = BYTES_MAX
+        self._connection = 0
+        self._epoch = ""
+        self._refused_token: str | None = None
+        self._is_refused = False
+        self._newer: set[str] = set()
+        self._house_at = self._tell_at = self._give_way_at = 0.0
+        self._sweep_at = time.monotonic() + _SWEEP_INTERVAL_S
+
+    # -- office
+
+    def stand(self) -> bool:
+        """Try to get the office.
+
+        Returns:
+            Whether this process ships now.
+
+        Raises:
+            OSError: The spool cannot be used.
+            UnsafeLocation: It was replaced by something that is not safe.
+        """
+        if self._office.is_held:
+            return True
+        if not self._office.stand():
+            return False
+        identity = self._spool.identity() or self._spool.claim_identity(new_id())
+        self._database_id = identity.database_id
+        self._bell = Bell(self._spool)
+        self.cursor = max(self.cursor, self._bell.published())
+        self._bytes_bound = BYTES_MAX
+        self._give_way_at = time.monotonic() + _TERM_BESIDE_NEWER_S
+        self._begin()
+        self._spool.sweep()
+        return True
+
+    def _begin(self) -> None:
+        """Begin with the segments that are there."""
+        self._intake.clear()
+        self._intake.begin(self._database_id, {})
+        self._taken.clear()
+        self._deltas = []
+        self._parcel = None
+        self._tries = 0
+        self._senders.clear()
+        self._marks.clear()
+        self._met.clear()
+        self._registered.clear()
+        self._courier.forget()
+        self._packer.rejected.clear()
+        self._notices = None
+
+    def leave(self) -> None:
+        """Give up the office and forget everything that only its holder knows."""
+        self._begin()
+        self._server.close()
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.close()
+        self._office.leave()
+
+    def close(self) -> None:
+        """Leave the office and the election."""
+        self.leave()
+        self._office.close()
+
+    def _on_beat(self) -> None:
+        """With every beat of the heart, by its thread: no request may take for ever."""
+        self._server.client.cut_late(_STOP_WITHIN_S if self._is_stopping() else None)
+
+    # -- one pass
+
+    def work(self) -> int:
+        """Make one pass; never raises for what it finds on the disk or behind the network.
+
+        Returns:
+            How many frames were acknowledged.
+        """
+        try:
+            if not self._may_try() or not self.stand():
+                return 0
+            count = self._pass()
+            self._keep_house()
+            self._look_for_newer(count)
+        except NoAnswer as reason:
+            self._hold(f"no answer from {self._server.address.text}: {reason}")
+        except Unwilling as reason:
+            self._hold(f"{self._server.address.text} takes nothing: {reason}", reason.retry_after_s or 0.0)
+        except TokenRefused as reason:
+            self._wait_for_token(str(reason))
+        except _Superseded:
+            logger.info("another shipper took over the spool %s", self._spool.path)
+            self.leave()
+            # It holds the office without the lock until we have let go of it, and is to find it free.
+            self._patience.rest(_GIVE_WAY_S)
+        except _Forgotten as reason:
+            self._start_over(str(reason))
+        except _NewerRelease as reason:
+            self._give_way(str(reason))
+        except Exception as error:  # noqa: BLE001 - the shipper never dies of what it finds; it says so
+            self._trouble(error)
+        else:
+            return count
+        return 0
+
+    def _pass(self) -> int:
+        if not self._taken:
+            # The clock is read before the directory: whatever a frame taken now depends on was in a file that
+            # the listing below shows.
+            cut = time.monotonic_ns()
+            self._intake.discover()
+            self._taken = self._intake.gather(cut)
+            if self._taken:
+                self._heed_notices()
+                self._deltas = self._gate.frames(frame for frame, _ in self._taken)[-STEPS_MAX:]
+        count = 0
+        while self._taken:
+            count += self._ship()
+        return count
+
+    def _heed_notices(self) -> None:
+        """Redact by the rules of everybody whose frames were taken: each gave notice before his first."""
+        notices = noticed(self._spool)
+        if notices != self._notices:
+            rules = rules_of(self._spool, notices, self._settings.redaction)
+            redactor = None if rules is None else Redactor(spool_salt(self._spool), rules)
+            self._packer.redactor = redactor
+            self._gate = DeltaGate(redactor, rules, self._now)
+            self._notices = notices
+
+    def _ship(self) -> int:
+        """Post as much of what was taken as one post holds; returns how many frames were acknowledged."""
+        self._connect()
+        if self._parcel is None:
+            for reader in dict.fromkeys(reader for _, reader in self._taken):
+                self._meet(reader)
+            self._parcel = self._packer.pack(self._taken, self._senders, self._marks)
+            if self._parcel.frames == len(self._taken):
+                # Not before the step that they belong to.
+                self._parcel.deltas = self._deltas
+        parcel = self._parcel
+        if not self._deliver(parcel):
+            self._parcel = None
+            return 0
+        self._acknowledge(parcel)
+        del self._taken[: parcel.frames]
+        return parcel.frames
+
+    def _connect(self) -> None:
+        self._server.connect()
+        if self._connection != self._server.connections:
+            self._connection = self._server.connections
+            self._courier.forget()
+
+    def _meet(self, reader: SegmentReader) -> Sender:
+        """Find out how far the server has a segment's recorder, where it can have anything of it."""
+        mark = self._marks.get(reader.name)
+        if mark is None:
+            mark = self._marks[reader.name] = decode_mark(self._spool.read(reader.name, BLOCK_BYTES) or b"")
+            self._met[reader.name] = reader.recorder_id
+        sender = self._senders.get(reader.recorder_id)
+        if sender is None:
+            is_new = reader.header.first_number == 0 and mark == UNMARKED
+            last = -1 if is_new else self._server.last_number(id_text(reader.recorder_id))
+            sender = sender_of(reader.header, last, self._server.connections)
+            self._senders[reader.recorder_id] = sender
+        return sender
+
+    # -- posting
+
+    def _deliver(self, parcel: Parcel) -> bool:
+        """Post a parcel.
+
+        Returns:
+            Whether it is acknowledged; else it must be packed in another way.
+        """
+        if parcel.is_empty:
+            return True
+        self._confirm(parcel)
+        self._register(parcel)
+        for artifact in parcel.artifacts.values():
+            self._courier.deliver(artifact)
+        # Deltas are told once: whoever watches has no use for what came late.
+        with_deltas = self._tries == 0
+        self._tries += 1
+        body = parcel.body(with_deltas=with_deltas)
+        try:
+            accepted = self._server.post(body, len(parcel.steps))
+        except PostTooLarge as reason:
+            self._make_smaller(parcel, len(body), str(reason))
+            return False
+        except PostRefused as reason:
+            if not (with_deltas and parcel.deltas):
+                self._look_into(parcel, reason)
+            return False
+        except NoAnswer as reason:
+            if reason.is_late:
+                # A slow network is better served with little at a time.
+                self._packer.bytes_max = max(_BYTES_MIN, self._packer.bytes_max // 2)
+                self._parcel = None
+            raise
+        self._hear(accepted)
+        return True
+
+    def _confirm(self, parcel: Parcel) -> None:
+        """On a new connection, ask first whether the server still has what it acknowledged.
+
+        Raises:
+            _Forgotten: It has less.
+        """
+        for sender in parcel.places:
+            if sender.confirmed == self._server.connections:
+                continue
+            last = self._server.last_number(id_text(sender.id))
+            if last < sender.last:
+                raise _Forgotten(
+                    f"the server has acknowledged {sender.last + 1} numbers of recorder {id_text(sender.id)} "
+                    f"and has {last + 1} of them now"
+                )
+            sender.confirmed = self._server.connections
+
+    def _register(self, parcel: Parcel, *, core_too: bool = False) -> None:
+        """Tell the schemas of a parcel's kinds, each once."""
+        for key in sorted(parcel.kinds - self._registered):
+            schema = self._packer.schemas.get(key)
+            if schema is not None and (core_too or key[0] not in CORE_KINDS):
+                reason = self._server.register(*key, schema)
+                if reason is not None:
+                    logger.warning("the server does not take the schema of %s %d: %s", *key, reason)
+            self._registered.add(key)
+
+    def _make_smaller(self, parcel: Parcel, size: int, reason: str) -> None:
+        self._bytes_bound = max(_BYTES_MIN, size // 2)
+        self._packer.bytes_max = min(self._packer.bytes_max, self._bytes_bound)
+        if len(parcel.steps) > 1:
+            self._packer.steps_max = len(parcel.steps) // 2
+        else:
+            self._reject(parcel, {0: reason})
+
+    def _look_into(self, parcel: Parcel, refusal: PostRefused) -> None:
+        """Find the steps that the server refuses: what it names, or else what is left of halves of halves."""
+        if refusal.is_elsewhere or not parcel.steps:
+            raise Unwilling(f"what it refuses is no step: {refusal}")
+        if not self._are_kinds_retold:
+            # It may be another server than the one that was told, or an older one than we are.
+            self._are_kinds_retold = True
+            self._registered -= parcel.kinds
+            self._register(parcel, core_too=True)
+        elif refusal.problems:
+            self._reject(parcel, refusal.problems)
+        elif len(parcel.steps) > 1:
+            self._packer.steps_max = len(parcel.steps) // 2
+        else:
+            self._reject(parcel, {0: str(refusal)})
+
+    def _reject(self, parcel: Parcel, problems: dict[int, str]) -> None:
+        """Steps that the server refuses are set aside when they are packed again."""
+        refused = {
+            name_of(parcel.origins[index]): f"the server refuses it: {reason}"
+            for index, reason in problems.items()
+            if index < len(parcel.origins)
+        }
+        if not refused:
+            raise Unwilling("what it refuses is not in the post")
+        self._packer.rejected.update(refused)
+
+    def _hear(self, accepted: StepsAccepted) -> None:
+        """The server has taken a post."""
+        if self._epoch not in {"", accepted.epoch}:
+            logger.warning("the server's database begins a new life: it was restored, or is another one")
+            self._registered.clear()
+        self._epoch = accepted.epoch
+        self.cursor = accepted.cursor
+        self._packer.steps_max = min(STEPS_MAX, 2 * self._packer.steps_max)
+        self._packer.bytes_max = min(self._bytes_bound, 2 * self._packer.bytes_max)
+        if self._patience.failures or self._is_refused:
+            logger.info("steps reach %s again", self._server.address.text)
+        self._patience.succeed()
+        self._is_refused = False
+
+    def _acknowledge(self, parcel: Parcel) -> None:
+        """What is in a parcel is stored: memory, marks and offsets follow."""
+        if not self._office.is_ours():
+            raise _Superseded
+        for sender, place in parcel.places.items():
+            sender.last = max(sender.last, place.last)
+            sender.refused = place.refused
+        for reader, mark in parcel.reached.items():
+            self._mark(reader.name, mark)
+            reader.committed(mark.offset)
+        for artifact in parcel.artifacts.values():
+            self._courier.dismiss(artifact)
+        self._parcel = None
+        self._tries = 0
+        self._are_kinds_retold = False
+        self._packer.rejected.clear()
+        if self._bell is not None:
+            self._bell.publish(self.cursor)
+        self._tell()
+
+    def _mark(self, segment: str, mark: Mark) -> None:
+        try:
+            set_mark(self._spool, segment, mark)
+        except OSError as error:
+            # Whoever waits for it waits in vain; the next shipper posts it again.
+            logger.debug("%s could not be marked: %s", segment, error)
+
+    # -- keeping house
+
+    def _keep_house(self) -> None:
+        now = time.monotonic()
+        if now < self._house_at:
+            return
+        self._house_at = now + _HOUSE_INTERVAL_S
+        if not self._office.is_ours():
+            raise _Superseded
+        self._finish()
+        if self._intake.is_missing_due():
+            self._end_missing()
+        if now >= self._sweep_at and not self._intake.readers:
+            self._sweep_at = now + _SWEEP_INTERVAL_S
+            self._courier.sweep()
+        if now >= self._tell_at:
+            self._tell()
+
+    def _finish(self) -> None:
+        """Tell the ends of segments nobody writes to any more, then delete them."""
+        resting = list(islice(self._intake.at_rest(), SENDERS_MAX))
+        if not resting:
+            return
+        # A segment that its recorder began a moment ago must be seen, or the recorder would look ended.
+        self._intake.discover()
+        staying = {reader.recorder_id for reader in self._intake.readers.values() if reader not in resting}
+        self._connect()
+        parcel = Parcel()
+        for reader in resting:
+            sender = self._meet(reader)
+            has_ended = reader.recorder_id not in staying
+            self._packer.conclude(parcel, reader, sender, has_ended=has_ended)
+        self._deliver(parcel)
+        self._acknowledge(parcel)
+        for reader in resting:
+            self._intake.finish(reader)
+            self._intake.delete(reader)
+            self._marks.pop(reader.name, None)
+            self._met.pop(reader.name, None)
+            if reader.recorder_id not in staying:
+                self._senders.pop(reader.recorder_id, None)
+
+    def _end_missing(self) -> None:
+        """Say that steps may be missing where a recorder's last segment was removed while we read it."""
+        missing = self._intake.missing(self._met)
+        if not missing:
+            return
+        self._connect()
+        parcel = Parcel()
+        for recorder in islice(sorted(missing), SENDERS_MAX):
+            place = parcel.place(self._senders[recorder])
+            detail = "its last segment was removed before it was finished"
+            # How many there were nobody knows; one stands for all.
+            place.last += 1
+            parcel.lose(place, (place.last, place.last), LossReason.MISSING, detail)
+            parcel.ended.append(place)
+        self._deliver(parcel)
+        self._acknowledge(parcel)
+        self._met = {name: recorder for name, recorder in self._met.items() if recorder not in missing}
+
+    def _look_for_newer(self, count: int) -> None:
+        """Give way to a newer release, as soon as nothing else waits or this term has lasted a while."""
+        now = time.monotonic()
+        if count and now < self._give_way_at:
+            return
+        self._give_way_at = now + _TERM_BESIDE_NEWER_S
+        self._newer = self._intake.blocked()
+        if self._newer:
+            advice = "run: pip install --upgrade stepstream"
+            raise _NewerRelease(f"the spool holds records of a newer stepstream; {advice}")
+
+    # -- what goes wrong
+
+    def _may_try(self) -> bool:
+        """Whether it is time; while the token is refused, whether there is another one."""
+        if not self._patience.pause_s:
+            return True
+        if self._is_refused and self._office.is_held:
+            if self._token() != self._refused_token:
+                self._patience.end()
+                return True
+            if is_other_token_wanted(self._spool, fingerprint(self._spool, self._refused_token)):
+                logger.info("somebody has another token for %s; he may ship", self._server.address.text)
+                self.leave()
+                self._patience.rest(_REFUSED_INTERVAL_S)
+        return False
+
+    def _token(self) -> str | None:
+        try:
+            return read_token(self._settings)
+        except ConfigurationInvalid:
+            return None
+
+    def _hold(self, state: str, at_least_s: float = 0.0) -> None:
+        """Keep what was taken, and try the same again later."""
+        self._patience.fail(at_least_s)
+        self._say(state)
+
+    def _wait_for_token(self, reason: str) -> None:
+        self._refused_token = self._token()
+        self._is_refused = True
+        # What comes next is on a connection that carries the token there is then.
+        self._server.close()
+        self._patience.rest(_REFUSED_INTERVAL_S)
+        self._say(f"{REFUSED}: {reason}")
+
+    def _start_over(self, reason: str) -> None:
+        """The server has lost what it had: it gets again all that the spool still holds."""
+        logger.warning("%s; what the spool still holds is posted again", reason)
+        for name in list(self._intake.readers):
+            try:
+                forget_mark(self._spool, name)
+            except OSError as error:
+                logger.debug("%s could not be unmarked: %s", name, error)
+        self._begin()
+
+    def _give_way(self, reason: str) -> None:
+        """Leave the office to a shipper that can read what we cannot."""
+        self._say(reason)
+        self._patience.rest(_GIVE_WAY_S)
+        self.leave()
+
+    def _trouble(self, error: Exception) -> None:
+        """Keep every segment, let go of everything and try again later."""
+        self._patience.fail()
+        self._say(f"{type(error).__name__}: {error}")
+        self.leave()
+
+    def _say(self, state: str) -> None:
+        if state != self._office.state:
+            logger.warning("%s; steps wait in %s", state, self._spool.path)
+        self._tell(state)
+
+    def _tell(self, state: str | None = None) -> None:
+        """Say in the status how it goes."""
+        self._tell_at = time.monotonic() + _TELL_INTERVAL_S
+        if state is None:
+            state = SHIPPING if not self._patience.failures and not self._is_refused else self._office.state
+        try:
+            self._office.say(state, self.cursor, self._intake.waiting_bytes())
+        except OSError as error:
+            logger.warning("the shipper's status could not be written: %s", error)
+
+    # -- for whoever runs it
+
+    @property
+    def pause_s(self) -> float:
+        """How long there is nothing to try."""
+        return self._patience.pause_s
+
+    @property
+    def elected(self) -> bool:
+        """Whether this process holds the office."""
+        return self._office.is_held
+
+    @property
+    def state(self) -> str:
+        """How it goes."""
+        return self._office.state
+
+    def has_segments(self) -> bool:
+        """Whether the spool holds any segment that is ours to ship."""
+        return self._intake.has_segments(but=self._newer)
+
+    def has_owners(self) -> bool:
+        """Whether anybody may still log, or anything is left to ship."""
+        return bool(self._intake.readers)
