@@ -1,4 +1,4 @@
-"""How a command gets at a history: which file it is, and that what was logged is in it.
+"""How a command gets at a history: which file or server it is, and that what was logged is in it.
 
 Knows the database option, the spool beside the file and who commits. Must not know what is read.
 """
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from stepstream.cli.output import Output
     from stepstream.reading.history import History
     from stepstream.settings import Settings
+    from stepstream.shipping.address import ServerAddress
     from stepstream.spool.directory import SpoolDirectory
+
+    Place = Path | ServerAddress
+    """Where a history is."""
 
 DEFAULT_DATABASE = "history.db"
 PROGRAM_VARIABLE = "STEPSTREAM_PROGRAM"
@@ -35,9 +39,18 @@ _MAKING_S = 2.0
 _LOOK_INTERVAL_S = 0.02
 
 DatabaseOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--db", envvar=DATABASE_VARIABLE, metavar="PATH", help="The database; ./history.db by default."
+    ),
+]
+HistoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        envvar=DATABASE_VARIABLE,
+        metavar="PATH|URL",
+        help="The database, or a server; ./history.db by default.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
@@ -48,37 +61,62 @@ FilterArgument = Annotated[
 ]
 
 
-def database_path(stated: Path | None) -> Path:
-    """The database a command is about.
+def place_of(stated: str | os.PathLike[str] | None) -> Place:
+    """Where the history is that a command is about.
 
     Raises:
-        CommandFailed: An address was given, which is for a later release.
+        ConfigurationInvalid: What was given looks like an address and is none.
     """
-    path = Path(DEFAULT_DATABASE) if stated is None else stated
-    if "://" in str(stated or "") or ":/" in str(stated or ""):
-        raise CommandFailed(f"{stated} is an address; this release reads files only", ExitCode.USAGE)
-    return Path(os.path.realpath(path.expanduser()))
+    text = os.fspath(DEFAULT_DATABASE if stated is None else stated)
+    if ":/" not in text:
+        return Path(os.path.realpath(Path(text).expanduser()))
+    from stepstream.shipping.address import ServerAddress
+
+    return ServerAddress.parse(text, f"--db or {DATABASE_VARIABLE}")
 
 
-def shown_path(path: Path) -> str:
-    """A path as a person would type it from here."""
-    short = os.path.relpath(path)
-    return str(path) if short.startswith("..") else short
+def database_path(stated: str | os.PathLike[str] | None) -> Path:
+    """The database of a command that takes the file itself.
+
+    Raises:
+        CommandFailed: The history is at a server.
+        ConfigurationInvalid: As for ``place_of``.
+    """
+    place = place_of(stated)
+    if not isinstance(place, Path):
+        raise CommandFailed(
+            f"{place.text} is a server, and this takes the file itself; run it where the server runs",
+            ExitCode.USAGE,
+        )
+    return place
 
 
-def shell_path(path: Path) -> str:
+def server_address(stated: str | None) -> str | None:
+    """The address of a server, where one was given for a path."""
+    scheme, separator, _ = (stated or "").partition("://")
+    return stated if separator and scheme.lower() in {"http", "https"} else None
+
+
+def shown_path(place: Place) -> str:
+    """A path as a person would type it from here, or an address."""
+    if not isinstance(place, Path):
+        return place.text
+    short = os.path.relpath(place)
+    return str(place) if short.startswith("..") else short
+
+
+def shell_path(place: Place) -> str:
     """The same as it stands in a command that is pasted."""
     from shlex import quote
 
-    return quote(neutral(shown_path(path)))
+    return quote(neutral(shown_path(place)))
 
 
-def pasted(command: str, database: Path) -> str:
-    """A command to paste, with the database where it is not the one taken by itself."""
-    taken = database_path(Path(os.environ[DATABASE_VARIABLE]) if os.environ.get(DATABASE_VARIABLE) else None)
-    if database == taken:
+def pasted(command: str, place: Place) -> str:
+    """A command to paste, with the place of the history where it is not the one taken by itself."""
+    if place == place_of(os.environ.get(DATABASE_VARIABLE) or None):
         return f"{program()} {command}"
-    return f"{program()} {command} --db {shell_path(database)}"
+    return f"{program()} {command} --db {shell_path(place)}"
 
 
 def program() -> str:
@@ -92,27 +130,30 @@ def program() -> str:
 
 
 @contextmanager
-def open_history(database: Path, output: Output) -> Iterator[History]:
+def open_history(place: Place, output: Output) -> Iterator[History]:
     """A history to read, with all in it that had been logged by now, as far as that can be had soon.
 
     Raises:
         CommandFailed: There is none.
         StoreError: It cannot be read.
+        Unreachable: The server does not answer.
+        AccessDenied: It wants another token.
     """
     from stepstream.errors import EpisodeNotFound
     from stepstream.reading.history import History
 
-    drain(database, output)
-    require(database)
+    if isinstance(place, Path):
+        drain(place, output)
+        require(place)
     try:
-        with History.open(database) as history:
+        with History.open(place if isinstance(place, Path) else place.text) as history:
             yield history
     except EpisodeNotFound as error:
         if error.candidates:
             raise
         raise CommandFailed(
-            f"there is no episode {error.wanted!r} in {shown_path(database)}; "
-            f"list them with: {pasted('ls', database)}",
+            f"there is no episode {error.wanted!r} in {shown_path(place)}; "
+            f"list them with: {pasted('ls', place)}",
             ExitCode.NOT_FOUND,
         ) from None
 
@@ -139,7 +180,7 @@ def require(database: Path) -> None:
         reader.close()
 
 
-def refuse_own_files(target: Path, database: Path) -> None:
+def refuse_own_files(target: Path, database: Place) -> None:
     """Refuse to write over the history itself or anything that belongs to it.
 
     Raises:
@@ -147,6 +188,8 @@ def refuse_own_files(target: Path, database: Path) -> None:
     """
     from stepstream.spool.directory import artifacts_path, spool_path
 
+    if not isinstance(database, Path):
+        return
     place = Path(os.path.realpath(target))
     own = {database, *(database.with_name(database.name + suffix) for suffix in ("-wal", "-shm", "-journal"))}
     folders = (spool_path(database), artifacts_path(database))

@@ -14,12 +14,17 @@ from stepstream.cli.failure import TRACEBACK_VARIABLE, guarded
 from stepstream.cli.init import init
 from stepstream.cli.ls import ls
 from stepstream.cli.migrate import migrate
+from stepstream.cli.search import search
+from stepstream.cli.serve import serve
 from stepstream.cli.show import show
 from stepstream.cli.snapshot import snapshot
 from stepstream.cli.spool import adopt
 from stepstream.cli.spool import ls as spool_ls
 from stepstream.cli.sql import sql
 from stepstream.cli.tail import tail
+from stepstream.cli.token import create as token_create
+from stepstream.cli.token import ls as token_ls
+from stepstream.cli.token import revoke as token_revoke
 from stepstream.cli.verify import verify
 
 if TYPE_CHECKING:
@@ -31,14 +36,21 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "ls": ls,
     "show": show,
     "tail": tail,
+    "search": search,
     "export": export,
     "snapshot": snapshot,
     "sql": sql,
+    "serve": serve,
     "verify": verify,
     "doctor": doctor,
     "migrate": migrate,
 }
 _SPOOL_COMMANDS: dict[str, Callable[..., None]] = {"ls": spool_ls, "adopt": adopt}
+_TOKEN_COMMANDS: dict[str, Callable[..., None]] = {
+    "create": token_create,
+    "ls": token_ls,
+    "revoke": token_revoke,
+}
 
 
 def _root(
@@ -71,6 +83,10 @@ def _app() -> typer.Typer:
     for name, command in _SPOOL_COMMANDS.items():
         below.command(name)(guarded(command))
     app.add_typer(below, name="spool", help="See and take over what is logged and not stored yet.")
+    tokens = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+    for name, command in _TOKEN_COMMANDS.items():
+        tokens.command(name)(guarded(command))
+    app.add_typer(tokens, name="token", help="Say who may connect to a server.")
     return app
 
 

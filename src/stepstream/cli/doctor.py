@@ -1,10 +1,13 @@
-"""``stepstream doctor``: is everything around a history as it should be, and if not, which command helps?"""
+"""``stepstream doctor``: is everything around a history as it should be, and if not, which command helps?
+
+Around a server, it is what lies on this machine that is looked at, and whether the server takes it.
+"""
 
 from __future__ import annotations
 
 import typer
 
-from stepstream.cli.access import DatabaseOption, JsonOption, database_path
+from stepstream.cli.access import DatabaseOption, JsonOption, database_path, server_address
 from stepstream.cli.failure import ExitCode
 
 
@@ -15,11 +18,13 @@ def doctor(as_json: JsonOption = False, db: DatabaseOption = None) -> None:
     """
     from stepstream.cli.examination import Level, examine
     from stepstream.cli.output import Ink, Output, Span, bold, dim
+    from stepstream.cli.server_examination import examine_server
     from stepstream.cli.untrusted import one_line
 
     inks = {Level.OK: ("✓", Ink.GREEN), Level.WARN: ("!", Ink.YELLOW), Level.FAIL: ("✗", Ink.ERROR)}
     output = Output()
-    checks = list(examine(database_path(db)))
+    address = server_address(db)
+    checks = list(examine(database_path(db)) if address is None else examine_server(address))
     failed = any(check.level is Level.FAIL for check in checks)
     if as_json:
         output.json({"is_sound": not failed, "checks": [dict(check._asdict()) for check in checks]})

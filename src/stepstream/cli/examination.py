@@ -17,13 +17,13 @@ import apsw
 
 from stepstream.cli.access import pasted, program, shell_path, shown_path
 from stepstream.cli.figures import age, bytes_held, counted, date_time
-from stepstream.cli.segments import look_at_segments
 from stepstream.errors import StepstreamError
 from stepstream.reading.backlog import waiting_bytes
 from stepstream.reading.database import open_when_made
 from stepstream.schemas.identity import id_bytes
 from stepstream.schemas.release import RELEASE
 from stepstream.settings import CommitterMode, Settings
+from stepstream.spool.census import look_at_segments
 from stepstream.spool.directory import COMMITTER_LOCK, DAMAGED, SERVER_LOCK, SpoolDirectory, artifacts_path
 from stepstream.spool.location import check_location, file_system
 from stepstream.store.election import COMMITTING, OPENING, is_locked, read_status
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from stepstream.cli.segments import Segment
     from stepstream.reading.database import Reader
+    from stepstream.spool.census import Segment
 
 LOG_BYTES_ALARM = 64 * 1024 * 1024
 _QUICK_CHECK_S = 10.0
@@ -43,7 +43,7 @@ _QUICK_CHECK_STEPS = 100_000
 _CLOCK_SLACK_NS = 2_000_000_000
 _ROOM_FACTOR = 4
 _ARTIFACTS_LOOKED_AT = 100
-_VOLATILE = frozenset({"tmpfs", "ramfs"})
+VOLATILE = frozenset({"tmpfs", "ramfs"})
 
 
 class Level(StrEnum):
@@ -163,7 +163,7 @@ def _location(database: Path, settings: Settings) -> Iterator[Check]:
         return
     kind = file_system(directory) or "unknown"
     where = f"{shown_path(database)}, file system {kind}"
-    if kind in _VOLATILE:
+    if kind in VOLATILE:
         yield warn(
             "location", f"{where}, which is memory and gone with the machine", "keep the database on a disk"
         )

@@ -9,11 +9,11 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from stepstream.cli.access import (
-    DatabaseOption,
     FilterArgument,
+    HistoryOption,
     JsonOption,
-    database_path,
     open_history,
+    place_of,
     refuse_own_files,
     shown_path,
 )
@@ -35,7 +35,7 @@ def export(
     parquet: Annotated[str, typer.Option("--parquet", metavar="FILE", help="Parquet, with pyarrow.")] = "",
     episode: Annotated[str, typer.Option("--episode", metavar="ID", help="Only this episode.")] = "",
     as_json: JsonOption = False,
-    db: DatabaseOption = None,
+    db: HistoryOption = None,
 ) -> None:
     """Write steps to a file of JSON lines or Parquet."""
     from stepstream.cli.output import Output
@@ -46,16 +46,16 @@ def export(
     if bool(jsonl) == bool(parquet):
         raise CommandFailed("say where to: --jsonl FILE or --parquet FILE", ExitCode.USAGE)
     output = Output()
-    database = database_path(db)
+    place = place_of(db)
     if parquet:
         check_parquet()
-    with open_history(database, output) as history:
+    with open_history(place, output) as history:
         selection = Selection(history.episode(episode).id if episode else None, filter or None)
         if jsonl == "-":
             _to_stdout(history, selection, output)
             return
         target = Path(jsonl or parquet).expanduser()
-        refuse_own_files(target, database)
+        refuse_own_files(target, place)
         count = _to_file(history, selection, write_jsonl if jsonl else write_parquet, target, output)
     size = target.stat().st_size
     if as_json:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec
 import typer
 
 from stepstream.errors import (
+    AccessDenied,
     ArtifactRefused,
     Busy,
     ConfigurationInvalid,
@@ -21,6 +22,7 @@ from stepstream.errors import (
     NotADatabase,
     SchemaTooNew,
     StepstreamError,
+    Unreachable,
     UnsafeLocation,
     ValidationFailed,
 )
@@ -71,7 +73,9 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (ArtifactRefused, ExitCode.REFUSED),
     (MissingExtra, ExitCode.REFUSED),
     (PermissionError, ExitCode.REFUSED),
+    (AccessDenied, ExitCode.REFUSED),
     (Busy, ExitCode.UNREACHABLE),
+    (Unreachable, ExitCode.UNREACHABLE),
 )
 
 

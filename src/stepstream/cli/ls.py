@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from stepstream.cli.access import (
-    DatabaseOption,
     FilterArgument,
+    HistoryOption,
     JsonLinesOption,
     JsonOption,
-    database_path,
     open_history,
     pasted,
+    place_of,
     program,
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from stepstream.cli.access import Place
     from stepstream.cli.output import Line, Output
     from stepstream.reading.history import History
     from stepstream.schemas.episode import Episode
@@ -49,14 +48,14 @@ def ls(
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most how many; 0 for all.")] = 20,
     as_json: JsonOption = False,
     as_json_lines: JsonLinesOption = False,
-    db: DatabaseOption = None,
+    db: HistoryOption = None,
 ) -> None:
     """List episodes, the latest first."""
     from stepstream.cli.output import Output
 
     output = Output()
-    database = database_path(db)
-    with open_history(database, output) as history:
+    place = place_of(db)
+    with open_history(place, output) as history:
         episodes = history.episodes(filter=filter or None, limit=limit or None)
         listed = [_look(history, episode) for episode in episodes]
         if as_json_lines:
@@ -65,7 +64,7 @@ def ls(
         elif as_json:
             output.json({"episodes": [_json(each) for each in listed]})
         else:
-            _show(listed, database, output, filter, limit)
+            _show(listed, place, output, filter, limit)
 
 
 def _look(history: History, episode: Episode) -> Listed:
@@ -105,7 +104,7 @@ def _json(listed: Listed) -> JsonObject:
     return {**episode, "now": listed.now, "who": list(listed.who)}
 
 
-def _show(listed: list[Listed], database: Path, output: Output, filter: str, limit: int) -> None:
+def _show(listed: list[Listed], place: Place, output: Output, filter: str, limit: int) -> None:
     if not listed:
         output.say(
             "no episode passes the filter; leave a condition out"
@@ -113,17 +112,17 @@ def _show(listed: list[Listed], database: Path, output: Output, filter: str, lim
             else f"no episode has been recorded yet; to see some: {program()} demo"
         )
         return
-    output.show(episode_lines(listed, database, output.width))
+    output.show(episode_lines(listed, place, output.width))
     if len(listed) == limit:
-        more = pasted(f"ls --limit {10 * limit}", database)
+        more = pasted(f"ls --limit {10 * limit}", place)
         output.say(f"the latest {limit}; more with: {more}")
 
 
-def episode_lines(listed: list[Listed], database: Path, width: int | None) -> list[Line]:
+def episode_lines(listed: list[Listed], place: Place, width: int | None) -> list[Line]:
     """The list as a table."""
     from stepstream.cli.figures import age, duration
     from stepstream.cli.output import Ink, Span, dim, red
-    from stepstream.cli.short_id import ShortIds
+    from stepstream.cli.short_id import short_ids
     from stepstream.cli.summary import EPISODE_MARKS
     from stepstream.cli.table import Column, Table
     from stepstream.schemas.episode import Status
@@ -142,7 +141,7 @@ def episode_lines(listed: list[Listed], database: Path, width: int | None) -> li
         Column("AGE", is_right=True),
         Column("SCORE", is_right=True, drop=5),
     )
-    with ShortIds(database) as short:
+    with short_ids(place, [each.episode.id for each in listed]) as short:
         for episode, doing_now, who in listed:
             mark = EPISODE_MARKS[episode.status]
             running = episode.status is Status.RUNNING

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepstream.cli.access import DatabaseOption, JsonOption, database_path, open_history, pasted
+from stepstream.cli.access import HistoryOption, JsonOption, open_history, pasted, place_of
 from stepstream.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from stepstream.cli.access import Place
     from stepstream.cli.output import Output
     from stepstream.reading.history import History
     from stepstream.schemas.episode import Episode
@@ -34,7 +33,7 @@ def show(
         int, typer.Option("--limit", "-n", min=0, help="Of a longer episode its last steps; 0 for all.")
     ] = 1000,
     as_json: JsonOption = False,
-    db: DatabaseOption = None,
+    db: HistoryOption = None,
 ) -> None:
     """Show an episode: its tree, its errors or a step of it."""
     from stepstream.cli.output import Output
@@ -42,8 +41,8 @@ def show(
     if sum((at is not None, errors, step is not None)) > 1:
         raise CommandFailed("--at, --errors and --step exclude each other; take one of them", ExitCode.USAGE)
     output = Output()
-    database = database_path(db)
-    with open_history(database, output) as history:
+    place = place_of(db)
+    with open_history(place, output) as history:
         found = history.episode(episode)
         if at is not None:
             _show_state(history, found, at, output, as_json=as_json)
@@ -52,13 +51,13 @@ def show(
         elif errors:
             _show_errors(history, found, output, traceback=traceback, as_json=as_json)
         else:
-            _show_tree(history, found, database, output, limit, traceback=traceback, as_json=as_json)
+            _show_tree(history, found, place, output, limit, traceback=traceback, as_json=as_json)
 
 
 def _show_tree(
     history: History,
     episode: Episode,
-    database: Path,
+    place: Place,
     output: Output,
     limit: int,
     *,
@@ -82,7 +81,7 @@ def _show_tree(
     output.line()
     left_out = steps[0].sequence if steps else 0
     if left_out:
-        command = pasted(f"show {episode.id} --limit 0", database)
+        command = pasted(f"show {episode.id} --limit 0", place)
         output.line(dim(f"… {left_out:,} steps before these; all of them with: {command}"))
     output.show(tree_lines(tree, output.width, traceback=traceback))
 
@@ -91,7 +90,6 @@ def _show_errors(
     history: History, episode: Episode, output: Output, *, traceback: bool, as_json: bool
 ) -> None:
     from stepstream.cli.episode_view import error_lines, header_lines
-    from stepstream.cli.neighbours import Neighbours
     from stepstream.schemas.error_report import ErrorReport
     from stepstream.schemas.kinds import Loss
 
@@ -113,13 +111,11 @@ def _show_errors(
     output.line()
     if not found:
         output.line("nothing went wrong")
-    with Neighbours(history.path) as neighbours:
-        for step in found:
-            output.show(error_lines(step, neighbours.opener(step), output.width, traceback=traceback))
+    for step in found:
+        output.show(error_lines(step, history.opener(step), output.width, traceback=traceback))
 
 
 def _show_step(history: History, episode: Episode, sequence: int, output: Output, *, as_json: bool) -> None:
-    from stepstream.cli.neighbours import Neighbours
     from stepstream.cli.step_view import step_lines
 
     found = history.steps(episode=episode.id, filter=f"seq:{sequence}", limit=1)
@@ -132,8 +128,7 @@ def _show_step(history: History, episode: Episode, sequence: int, output: Output
     if as_json:
         output.json(step.model_dump(mode="json"))
         return
-    with Neighbours(history.path) as neighbours:
-        output.show(step_lines(episode, step, neighbours.opener(step), neighbours.closer(step), output.width))
+    output.show(step_lines(episode, step, history.opener(step), history.closer(step), output.width))
 
 
 def _show_state(history: History, episode: Episode, sequence: int, output: Output, *, as_json: bool) -> None:

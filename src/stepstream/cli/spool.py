@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stepstream.cli.output import Output
-    from stepstream.cli.segments import Segment
     from stepstream.schemas.record import JsonObject
+    from stepstream.spool.census import Segment
     from stepstream.spool.directory import SpoolDirectory
 
 _COPY_BYTES = 1 << 20
@@ -35,8 +35,8 @@ _COMMIT_WAIT_S = 10.0
 def ls(as_json: JsonOption = False, db: DatabaseOption = None) -> None:
     """List what waits in the spool."""
     from stepstream.cli.output import Output
-    from stepstream.cli.segments import look_at_segments
     from stepstream.settings import Settings
+    from stepstream.spool.census import look_at_segments
 
     output = Output()
     database = database_path(db)
@@ -61,8 +61,8 @@ def adopt(
     Their steps become this database's; where their episode is unknown it is made, and marked.
     """
     from stepstream.cli.output import Output
-    from stepstream.cli.segments import look_at_segments
     from stepstream.settings import Settings
+    from stepstream.spool.census import look_at_segments
 
     output = Output()
     database = database_path(db)

@@ -1,40 +1,48 @@
-"""``stepstream tail``: the last steps, and those that come, a line each."""
+"""``stepstream tail``: the last steps, and those that come, a line each.
+
+From a file somebody has to commit what comes, and this sees to it; a server does that itself.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stepstream.cli.access import (
-    DatabaseOption,
+    HistoryOption,
     JsonLinesOption,
-    database_path,
     drain,
     existing_spool,
     open_history,
+    place_of,
     shown_path,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
+    from stepstream.cli.access import Place
     from stepstream.cli.output import Output
     from stepstream.reading.history import History
+    from stepstream.reading.remote.subscription import RemoteSubscription
+    from stepstream.reading.subscription import Events
     from stepstream.schemas.episode import Episode
     from stepstream.schemas.step import Step
     from stepstream.settings import Settings
+    from stepstream.shipping.address import ServerAddress
     from stepstream.spool.directory import SpoolDirectory
 
 _COUNT_DEFAULT = 50
 _CONTEXT_STEPS = 200
 _LOOK_INTERVAL_S = 0.1
 _KEEP_INTERVAL_S = 2.0
+_SERVER_INTERVAL_S = 0.5
 
 
 def tail(
@@ -62,7 +70,7 @@ def tail(
     since: Annotated[str, typer.Option(metavar="AGO", help="Only steps younger than this: 5m, 2h.")] = "",
     full: Annotated[bool, typer.Option("--full", help="Whole texts and tracebacks.")] = False,
     as_json_lines: JsonLinesOption = False,
-    db: DatabaseOption = None,
+    db: HistoryOption = None,
 ) -> None:
     """Show the last steps and follow new ones.
 
@@ -71,7 +79,7 @@ def tail(
     from stepstream.cli.output import Output
 
     output = Output()
-    database = database_path(db)
+    place = place_of(db)
     wanted = filter
     if episode and not filter and not _names_an_episode(episode):
         episode, wanted = "", episode
@@ -79,8 +87,8 @@ def tail(
         wanted = f"({wanted}) since:-{since}" if wanted else f"since:-{since}"
     count_max = _COUNT_DEFAULT if count is None and not since else count
     if follow:
-        _wait_for(database, output)
-    stream = _Stream(database, output, wanted, full=full, as_json_lines=as_json_lines)
+        _wait_for(place, output)
+    stream = _Stream(place, output, wanted, full=full, as_json_lines=as_json_lines)
     goes_on = stream.begin(episode, count_max)
     if goes_on and (output.is_terminal if follow is None else follow):
         stream.follow()
@@ -91,7 +99,36 @@ def _names_an_episode(text: str) -> bool:
     return text.startswith("@") or all(digit in "0123456789abcdef-" for digit in text.lower())
 
 
-def _wait_for(database: Path, output: Output) -> None:
+def _wait_for(place: Place, output: Output) -> None:
+    """Until there is something to read from."""
+    if isinstance(place, Path):
+        _wait_for_file(place, output)
+    else:
+        _wait_for_server(place, output)
+
+
+def _wait_for_server(server: ServerAddress, output: Output) -> None:
+    """Until it answers, whatever it answers."""
+    from stepstream.errors import Busy, Unreachable
+    from stepstream.reading.history import History
+    from stepstream.reading.remote.link import Misdirected
+
+    is_told = False
+    while True:
+        try:
+            History.open(server.text).close()
+        except Misdirected:
+            raise
+        except (Busy, Unreachable) as error:
+            if not is_told:
+                output.say(f"waiting: {error}")
+            is_told = True
+            time.sleep(_SERVER_INTERVAL_S)
+        else:
+            return
+
+
+def _wait_for_file(database: Path, output: Output) -> None:
     """Until somebody records at the path."""
     from stepstream.spool.directory import spool_path
 
@@ -108,14 +145,12 @@ def _wait_for(database: Path, output: Output) -> None:
 class _Stream:
     """What passes the filter, printed."""
 
-    def __init__(
-        self, database: Path, output: Output, filter: str, *, full: bool, as_json_lines: bool
-    ) -> None:
+    def __init__(self, place: Place, output: Output, filter: str, *, full: bool, as_json_lines: bool) -> None:
         from stepstream.cli.step_line import StepLines
         from stepstream.reading.filter import Filter
         from stepstream.reading.matcher import Passing, StepMatcher
 
-        self._database = database
+        self._place = place
         self._output = output
         self._filter = filter
         self._as_json_lines = as_json_lines
@@ -137,19 +172,18 @@ class _Stream:
             Whether more can come.
         """
         from stepstream.cli.latest import latest_steps
-        from stepstream.cli.neighbours import Neighbours
         from stepstream.schemas.episode import Status
 
-        with open_history(self._database, self._output) as history:
+        with open_history(self._place, self._output) as history:
             self._episode = history.episode(episode) if episode else None
             self._after = history.last_cursor() if self._episode is None else self._episode.last_cursor
             # What was opened before the first line closes in a later one.
-            for step in latest_steps(history, _CONTEXT_STEPS, episode=self._episode):
+            around = {step.id: step for step in latest_steps(history, _CONTEXT_STEPS, episode=self._episode)}
+            for step in around.values():
                 self._passing.note(step)
-            with Neighbours(history.path) as neighbours:
-                for step in self._there(history, count):
-                    self._after = max(self._after, step.cursor)
-                    self._print(step, neighbours.opener(step), history)
+            for step in self._there(history, count):
+                self._after = max(self._after, step.cursor)
+                self._print(step, around.get(step.closes or "") or history.opener(step), history)
         self._output.flush()
         return self._episode is None or self._episode.status is Status.RUNNING
 
@@ -166,29 +200,46 @@ class _Stream:
 
     def follow(self) -> None:
         """Print what comes, until the episode ends or somebody interrupts."""
+        from stepstream.schemas.event import Reset
+
+        with ExitStack() as stack:
+            place = self._place
+            followed = self._file(place, stack) if isinstance(place, Path) else self._server(place, stack)
+            if followed is None:
+                self._output.say(f"nobody records into {shown_path(place)} any more: it has no spool")
+                return
+            history, events = followed
+            for event in events:
+                if isinstance(event, Reset):
+                    self._output.say(f"{shown_path(place)} was replaced; following the new one")
+                    self._names.clear()
+                elif self._take(event.step, history):
+                    return
+
+    def _file(self, database: Path, stack: ExitStack) -> tuple[History, Events] | None:
+        """A file and what is committed to it behind what was printed; None where nobody can record."""
         from stepstream.reading.history import History
         from stepstream.reading.subscription import Subscription
-        from stepstream.schemas.event import Reset
         from stepstream.settings import Settings
 
-        settings = Settings.load(self._database)
-        with existing_spool(self._database, settings) as spool:
-            if spool is None:
-                self._output.say(
-                    f"nobody records into {shown_path(self._database)} any more: it has no spool"
-                )
-                return
-            with (
-                _committer_kept(self._database, spool, settings),
-                History.open(self._database) as history,
-                Subscription(self._database, spool, self._after) as events,
-            ):
-                for event in events:
-                    if isinstance(event, Reset):
-                        self._output.say(f"{shown_path(self._database)} was replaced; following the new one")
-                        self._names.clear()
-                    elif self._take(event.step, history):
-                        return
+        settings = Settings.load(database)
+        spool = stack.enter_context(existing_spool(database, settings))
+        if spool is None:
+            return None
+        stack.enter_context(_committer_kept(database, spool, settings))
+        history = stack.enter_context(History.open(database))
+        return history, stack.enter_context(Subscription(database, spool, self._after))
+
+    def _server(self, server: ServerAddress, stack: ExitStack) -> tuple[History, Events]:
+        """The same at a server, which may have gone since, and be back soon."""
+        from stepstream.reading.remote.history import RemoteHistory
+        from stepstream.reading.remote.link import Link
+        from stepstream.reading.remote.subscription import RemoteSubscription
+
+        history = stack.enter_context(RemoteHistory(Link.open(server.text)))
+        events = stack.enter_context(RemoteSubscription(Link.open(server.text), self._after))
+        stack.enter_context(_trouble_told(events, self._output))
+        return history, events
 
     def _take(self, step: Step, history: History) -> bool:
         """Print a new step if it passes; returns whether it is the last one to wait for."""
@@ -211,9 +262,39 @@ class _Stream:
             self._output.show(self._lines.of(step, opener, name))
 
     def _name(self, episode_id: str, history: History) -> str:
+        from stepstream.errors import Busy, Unreachable
+
         if episode_id not in self._names:
-            self._names[episode_id] = history.episode(episode_id).name
+            try:
+                self._names[episode_id] = history.episode(episode_id).name
+            except (Busy, Unreachable):
+                # The server has gone since it told of the step; the next one may have the name.
+                return episode_id
         return self._names[episode_id]
+
+
+@contextmanager
+def _trouble_told(events: RemoteSubscription, output: Output) -> Iterator[None]:
+    """While we follow, a person hears that the server is away, and that it is back."""
+    over = threading.Event()
+
+    def watch() -> None:
+        is_away = False
+        while not over.wait(_KEEP_INTERVAL_S):
+            trouble = events.trouble
+            if trouble is not None and not is_away:
+                output.say(f"waiting: {trouble}")
+            elif trouble is None and is_away:
+                output.say("the server is back")
+            is_away = trouble is not None
+
+    watcher = threading.Thread(target=watch, name="stepstream-watcher", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepstream.cli.access import DatabaseOption, JsonOption, database_path, open_history, pasted
-from stepstream.cli.failure import ExitCode
+from stepstream.cli.access import HistoryOption, JsonOption, open_history, pasted, place_of
+from stepstream.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from stepstream.cli.access import Place
     from stepstream.cli.output import Output
     from stepstream.reading.verification import Verification
 
@@ -24,27 +24,31 @@ def verify(
         bool, typer.Option("--deep", help="Also every payload, every artifact and the file itself.")
     ] = False,
     as_json: JsonOption = False,
-    db: DatabaseOption = None,
+    db: HistoryOption = None,
 ) -> None:
     """Check that nothing is missing and all is what it says.
 
     Ends with code 1 when something is wrong or known to be lost.
     """
     from stepstream.cli.output import Output
+    from stepstream.errors import NotOpen
 
     output = Output()
-    database = database_path(db)
-    with open_history(database, output) as history:
-        verification = history.verify(episode or None, deep=deep)
+    place = place_of(db)
+    with open_history(place, output) as history:
+        try:
+            verification = history.verify(episode or None, deep=deep)
+        except NotOpen as error:
+            raise CommandFailed(str(error), ExitCode.USAGE) from None
     if as_json:
         output.json({"is_whole": verification.is_whole, **verification.model_dump(mode="json")})
     else:
-        _show(verification, database, output)
+        _show(verification, place, output)
     if not verification.is_whole:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _show(verification: Verification, database: Path, output: Output) -> None:
+def _show(verification: Verification, place: Place, output: Output) -> None:
     from stepstream.cli.figures import counted
     from stepstream.cli.output import Block, Ink, Span, bold, dim, red
     from stepstream.cli.summary import loss_text
@@ -56,34 +60,36 @@ def _show(verification: Verification, database: Path, output: Output) -> None:
         checked += [counted(verification.payloads, "payload"), counted(verification.artifacts, "artifact")]
     if verification.is_whole:
         output.line(Span("✓ ", Ink.GREEN), bold("whole"), dim(f"  {' · '.join(checked)}"))
-        if not verification.deep:
-            output.say(f"every payload and artifact too: {pasted('verify --deep', database)}")
+        if not verification.deep and isinstance(place, Path):
+            output.say(f"every payload and artifact too: {pasted('verify --deep', place)}")
         return
     wrong = [counted(verification.findings_count, "finding")] if verification.findings_count else []
     lost = [counted(len(verification.losses), "loss", "losses")] if verification.losses else []
     output.line(Span("✗ ", Ink.ERROR), red(", ".join(wrong + lost)), dim(f"  {' · '.join(checked)}"))
     for finding in verification.findings[:_SHOWN_MAX]:
-        place = ", ".join(
+        where = ", ".join(
             filter(
                 None, (finding.episode_id, f"cursor {finding.cursor}" if finding.cursor is not None else "")
             )
         )
-        output.line(red(f"  {finding.kind.value.replace('_', ' ')}  "), dim(place))
+        output.line(red(f"  {finding.kind.value.replace('_', ' ')}  "), dim(where))
         output.show([Block(finding.detail, "    ")])
     if verification.findings_count > _SHOWN_MAX:
         output.line(dim(f"  and {verification.findings_count - _SHOWN_MAX:,} more; all with --json"))
     for report in verification.losses[:_SHOWN_MAX]:
         output.line(red("  steps lost  "), dim(f"{report.episode_id}, cursor {report.cursor}"))
         output.line(f"    {one_line(loss_text(report.loss))}")
-    for advice in _advice(verification, database):
+    for advice in _advice(verification, place):
         output.say(advice)
 
 
-def _advice(verification: Verification, database: Path) -> list[str]:
+def _advice(verification: Verification, database: Place) -> list[str]:
     """Which command helps with what was found."""
     from stepstream.cli.access import shell_path, shown_path
     from stepstream.reading.verification import FindingKind
 
+    if not isinstance(database, Path):
+        return ["look deeper where the server runs, with: stepstream verify --deep"]
     found = {finding.kind for finding in verification.findings}
     advice = []
     if FindingKind.FILE_DAMAGED in found or FindingKind.CONTENT_DAMAGED in found:

@@ -1,0 +1,1 @@
+"""The server: the live stream, the API, and the way in for agents on other machines."""

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, browser sessions, and the guard in front of every route."""
