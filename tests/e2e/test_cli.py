@@ -129,11 +129,12 @@ class TestFailures:
         assert "Traceback" in stepstream("--traceback", "ls").err
         assert "Traceback" in stepstream("ls", STEPSTREAM_DEBUG="1").err
 
-    def test_an_address_is_refused(self, stepstream: CommandLine) -> None:
-        """A database on another machine is for a later release, and no file is made of its name."""
-        done = stepstream("ls", "--db", "http://localhost:8000")
+    def test_an_address_is_no_file(self, stepstream: CommandLine) -> None:
+        """What takes the file itself says so to the address of a server, and no file is made of its name."""
+        done = stepstream("sql", "SELECT 1", "--db", "http://localhost:8000")
 
         assert done.code == 2
+        assert "run it where the server runs" in done.err
         assert not list(stepstream.directory.iterdir())
 
     def test_the_environment_names_the_database(self, stepstream: CommandLine, recorded: Path) -> None:

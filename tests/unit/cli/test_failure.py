@@ -9,6 +9,7 @@ import typer
 
 from stepstream.cli.failure import CommandFailed, ExitCode, exit_code, guarded
 from stepstream.errors import (
+    AccessDenied,
     ArtifactRefused,
     Busy,
     ConfigurationInvalid,
@@ -19,6 +20,7 @@ from stepstream.errors import (
     NotADatabase,
     SchemaTooNew,
     StoreError,
+    Unreachable,
     UnsafeLocation,
     ValidationFailed,
 )
@@ -42,7 +44,9 @@ PATH = Path("history.db")
         (ArtifactRefused("x", "reason"), 4),
         (MissingExtra("parquet", "arrow"), 4),
         (PermissionError(13, "no"), 4),
+        (AccessDenied("http://x:1", "reason"), 4),
         (Busy(PATH, 2.0), 5),
+        (Unreachable("http://x:1", "reason"), 5),
         (Corrupt(PATH, "reason"), 1),
         (StoreError("no"), 1),
         (OSError(28, "no space left"), 1),

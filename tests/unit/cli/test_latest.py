@@ -10,8 +10,7 @@ from tests.support.history_builder import HistoryBuilder
 
 from stepstream.cli.latest import latest_steps
 from stepstream.cli.ls import doing
-from stepstream.cli.neighbours import Neighbours
-from stepstream.cli.short_id import ShortIds
+from stepstream.cli.short_id import ListedIds, ShortIds
 from stepstream.reading.history import History
 from stepstream.schemas.error_report import ErrorReport
 from stepstream.schemas.kinds import Observation, Thought, ToolCall
@@ -71,6 +70,18 @@ def test_an_id_is_as_short_as_its_neighbours_let_it_be(builder: HistoryBuilder) 
         assert not [each for each in shortened if each.endswith("-")]
 
 
+def test_an_id_of_a_list_tells_itself_from_the_others() -> None:
+    """Where only a list is known, an id keeps its whole time, and as much more as the list asks for."""
+    ids = [
+        "01900000-0000-7000-8000-000000000001",
+        "01900000-0000-7000-8000-000000000002",
+        "01900000-0001-7000-8000-000000000000",
+        "01910000-0000-7000-8000-000000000000",
+    ]
+    with ListedIds(ids) as short:
+        assert [len(short.shortest(each)) for each in ids] == [36, 36, 13, 13]
+
+
 def test_what_an_episode_is_doing(builder: HistoryBuilder) -> None:
     """It is doing the innermost call that is open, or else what came last, told in the name of its call."""
     episode = builder.episode()
@@ -85,17 +96,3 @@ def test_what_an_episode_is_doing(builder: HistoryBuilder) -> None:
     with opened(builder) as history:
         assert doing(history.steps()) == "outer → 2"
     assert doing([]) == ""
-
-
-def test_the_other_half_of_a_step(builder: HistoryBuilder) -> None:
-    """A step is found by the one it closes and by the one that closes it; others have no other half."""
-    episode = builder.episode()
-    call = episode.log(ToolCall(tool="weigh"))
-    answer = episode.log(Observation(result=1), closes=call)
-    with opened(builder) as history, Neighbours(builder.path) as neighbours:
-        start, opener, closer = history.steps()
-
-        assert neighbours.opener(closer) == opener
-        assert neighbours.closer(opener) == closer
-        assert (neighbours.opener(start), neighbours.closer(start)) == (None, None)
-        assert (opener.id, closer.id) == (call.id, answer.id)

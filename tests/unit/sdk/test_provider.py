@@ -51,7 +51,7 @@ def _run(
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("http://localhost:8000", "http:// is not available in this release"),
+        ("ftp://localhost:8000", "address of a server"),
         ("postgresql://host/db", "postgresql:// is not available in this release"),
         ("sqlite:///history.db", "the path of a file"),
         (":memory:", "outlives its process"),
