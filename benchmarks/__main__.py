@@ -15,7 +15,17 @@ from rich.console import Console
 
 from benchmarks.figure import Figure, merged, table
 
-NAMES = ("startup", "hot_path", "throughput", "latency", "reading", "memory")
+NAMES = (
+    "startup",
+    "hot_path",
+    "throughput",
+    "latency",
+    "reading",
+    "memory",
+    "stream",
+    "ingest",
+    "answers",
+)
 
 
 def main() -> int:
