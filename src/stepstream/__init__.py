@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepstream.errors import (
+        AccessDenied,
         ArtifactRefused,
         Busy,
         ConfigurationInvalid,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         SchemaTooNew,
         StepstreamError,
         StoreError,
+        Unreachable,
         UnsafeLocation,
         ValidationFailed,
     )
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from stepstream.settings import CommitterMode, Durability, Settings
 
 __all__ = [
+    "AccessDenied",
     "ArtifactAttached",
     "ArtifactRef",
     "ArtifactRefused",
@@ -170,6 +173,7 @@ __all__ = [
     "ToolDefinition",
     "ToolResultPart",
     "UnknownPayload",
+    "Unreachable",
     "UnsafeLocation",
     "Unstorable",
     "Usage",
@@ -194,6 +198,7 @@ __all__ = [
 
 _NAMES_OF = {
     "stepstream.errors": (
+        "AccessDenied",
         "ArtifactRefused",
         "Busy",
         "ConfigurationInvalid",
@@ -208,6 +213,7 @@ _NAMES_OF = {
         "SchemaTooNew",
         "StepstreamError",
         "StoreError",
+        "Unreachable",
         "UnsafeLocation",
         "ValidationFailed",
     ),

@@ -210,7 +210,7 @@ def thoughts_of(database: Path) -> list[int]:
     with ObservabilityProvider(database) as provider:
         assert provider.flush()
     with History.open(database) as history:
-        return [step.cursor for step in history.steps(kind="thought")]
+        return [step.cursor for step in history.steps(kind="thought", limit=None)]
 
 
 # -- post-from-another-language.md
@@ -222,7 +222,9 @@ def test_another_language_posts(closed: Served) -> None:
     headings = ("Get ready", "Begin an episode", "Say what came of it", "Send a file")
     with terminal_of(closed) as terminal:
         terminal.follow_all(command for heading in headings for command in page.commands(heading))
-        terminal.follow(Command("stepstream verify --deep --db history.db", "", "✓ whole 5 steps · …"))
+        terminal.follow(
+            Command("stepstream verify --deep --db history.db", "", "✓ whole 5 steps · … · 1 artifact")
+        )
 
 
 # -- probe-the-server.md

@@ -6,6 +6,7 @@ It stands for the servers that are none of ours, broken, or of another release.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
@@ -34,13 +35,15 @@ class CannedServer:
         connections: How many there were.
     """
 
-    def __init__(self, *answers: bytes, stays: bool = True) -> None:
+    def __init__(self, *answers: bytes, stays: bool = True, tls: ssl.SSLContext | None = None) -> None:
         """Listen.
 
         Args:
             answers: What is answered to the first request, the second, and so on; the last one again and again.
             stays: Whether a connection is kept for the next request.
+            tls: How connections are encrypted; None for not at all.
         """
+        self._tls = tls
         self.requests: list[str] = []
         self.connections = 0
         self._answers: Sequence[bytes] = answers
@@ -54,7 +57,7 @@ class CannedServer:
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'' if self._tls is None else 's'}://127.0.0.1:{self.port}"
 
     def _serve(self) -> None:
         while True:
@@ -63,17 +66,19 @@ class CannedServer:
             except OSError:
                 return
             self.connections += 1
-            self._open.append(connection)
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
         waiting = b""
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             while data := connection.recv(65536):
                 waiting += data
                 while b"\r\n\r\n" in waiting:
                     head, _, waiting = waiting.partition(b"\r\n\r\n")
                     self.requests.append(head.decode("latin-1"))
+                    self._open.append(connection)
                     given = self._answers[min(len(self.requests), len(self._answers)) - 1]
                     connection.sendall(given)
                     if not self._stays:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tests.support.rounds import WITHIN_S, settings
+from tests.support.rounds import WITHIN_S, Shelf, settings
 
 from stepstream.settings import Settings
 from stepstream.shipping.address import ServerAddress
@@ -21,7 +22,11 @@ from stepstream.spool.directory import SpoolDirectory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.rounds import Place
+    from tests.support.fault_proxy import FaultProxy
+    from tests.support.rounds import Pen, Place, Row
+    from tests.support.served_history import ServedHistory
+
+    from stepstream.schemas.record import JsonObject
 
 
 class Voyage:
@@ -83,6 +88,39 @@ class Voyage:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+# -- what became of it
+
+
+def stored(served: ServedHistory, pen: Pen) -> list[str]:
+    """The texts of a pen's thoughts at the server, in order; nothing of it may be said to be lost."""
+    shelf = Shelf(served.database)
+    shelf.audit()
+    assert shelf.losses(pen.recorder.id) == []
+    return shelf.texts(pen.recorder.id)
+
+
+def rows(served: ServedHistory, recorder: bytes) -> list[Row]:
+    """What is stored of a recorder, without what the server says of its episodes."""
+    found = [row for row in Shelf(served.database).steps if row.recorder == recorder]
+    return [row for row in found if row.kind != "status_change"]
+
+
+def posts(proxy: FaultProxy) -> list[JsonObject]:
+    """The posts that went through a proxy."""
+    found = []
+    for part in bytes(proxy.sent).split(b"POST /api/v1/steps HTTP/1.1")[1:]:
+        head, _, rest = part.partition(b"\r\n\r\n")
+        (length,) = (line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: "))
+        found.append(json.loads(rest[: int(length.split()[1])]))
+    return found
+
+
+def write(pen: Pen, count: int) -> None:
+    """Log so many thoughts, each with its number."""
+    for _ in range(count):
+        assert pen.write(str(len(pen.acknowledged)))
 
 
 # -- what a child of the nursery runs

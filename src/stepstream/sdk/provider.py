@@ -336,6 +336,7 @@ class ObservabilityProvider:
         Raises:
             FileNotFoundError: Nobody has committed anything.
             StoreError: The database cannot be read.
+            ConfigurationInvalid: The token for the server cannot be used.
         """
         if self._history is None:
             self.flush()
@@ -390,6 +391,8 @@ class ObservabilityProvider:
     def subscribe(self, after: int | None = None, *, epoch: str | None = None) -> Events:
         """Events behind a cursor: those that are committed, then each as it is committed.
 
+        While a server is away the iteration waits.
+
         Args:
             after: The cursor of the last event seen; 0 for everything, None for what comes from now on.
             epoch: The epoch that cursor is of, as the event said.
@@ -397,6 +400,7 @@ class ObservabilityProvider:
         Raises:
             OSError: The spool, where readers are woken, cannot be made.
             StoreError: The database cannot be read.
+            AccessDenied: The server wants another token; the iteration raises it too.
         """
         spool = self._spool(create=True)
         self._see_to_committer(spool)

@@ -80,11 +80,11 @@ class Courier:
         """
         self._directory = directory
         self._server = server
-        self._there: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[str, bool] = OrderedDict()
 
     def forget(self) -> None:
         """The server may be another one: what it has must be asked again."""
-        self._there.clear()
+        self._seen.clear()
 
     def deliver(self, artifact: ArtifactRef) -> None:
         """Make sure that the server has a file, if we have it.
@@ -94,19 +94,22 @@ class Courier:
             Unwilling: It cannot take it now.
             TokenRefused: It does not let us.
         """
-        if artifact.sha256 in self._there:
+        if artifact.sha256 in self._seen:
             return
+        is_there = True
         try:
             if not self._server.has_artifact(artifact.sha256):
                 self._send(artifact)
         except ArtifactUnwanted as reason:
+            is_there = False
             logger.warning("the server does not take the file %s: %s", artifact.sha256, reason)
         except _Unreadable as reason:
+            is_there = False
             # Its step is told all the same: what it says is true, even where the bytes are gone.
             logger.warning("the file %s is not sent: %s", artifact.sha256, reason)
-        self._there[artifact.sha256] = None
-        if len(self._there) > _REMEMBERED:
-            self._there.popitem(last=False)
+        self._seen[artifact.sha256] = is_there
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
 
     def _send(self, artifact: ArtifactRef) -> None:
         try:
@@ -126,7 +129,7 @@ class Courier:
 
         Where somebody attaches the same bytes again meanwhile, the server is asked first and has them.
         """
-        if artifact.sha256 in self._there:
+        if self._seen.get(artifact.sha256):
             with suppress(OSError):
                 self._path(artifact.sha256).unlink()
 

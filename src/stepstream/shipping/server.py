@@ -40,6 +40,7 @@ _NEVER = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
+_NOWHERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _REASON_CHARACTERS_MAX = 300
 _RETRY_AFTER_S_MAX = 300.0
 _STEP_FIELD = re.compile(r"(?:^|\.)steps\.(\d+)(?:\.|$)")
@@ -247,7 +248,8 @@ class Server:
         headers = {"content-type": "application/octet-stream"}
         path = f"{API}/artifacts/{sha256}/bytes"
         answer = self.client.ask("PUT", path, body=chunks, body_bytes=size_bytes, headers=headers)
-        if answer.status in _NEVER:
+        if answer.status in _NEVER or answer.status in _NOWHERE:
+            # Steps do not wait for a file, nor for a server that takes files.
             raise ArtifactUnwanted(_reason(answer))
         if answer.status not in _DONE:
             raise _unwilling(answer)
@@ -262,7 +264,7 @@ def _unwilling(answer: Answer) -> Unwilling | TokenRefused:
     match answer.status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return TokenRefused(_reason(answer))
-        case HTTPStatus.NOT_FOUND | HTTPStatus.METHOD_NOT_ALLOWED:
+        case status if status in _NOWHERE:
             return Unwilling("no stepstream server answers there, or an older one; is the root path right?")
         case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             return Unwilling("it points to another address, which is not followed; state that one")

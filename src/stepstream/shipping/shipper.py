@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING
 
 from stepstream.bus.bell import Bell
 from stepstream.errors import ConfigurationInvalid
-from stepstream.schemas.core import CORE_KINDS
 from stepstream.schemas.identity import id_text, new_id
 from stepstream.schemas.kinds import LossReason
 from stepstream.schemas.post import STEPS_MAX
 from stepstream.shipping.artifacts import Courier
 from stepstream.shipping.client import NoAnswer
+from stepstream.shipping.delivery import Delivery, Forgotten
 from stepstream.shipping.hosting import REFUSED
 from stepstream.shipping.mark import UNMARKED, Mark, decode_mark, forget_mark, set_mark
 from stepstream.shipping.notice import noticed, rules_of
 from stepstream.shipping.office import SHIPPING, Office
-from stepstream.shipping.packing import BYTES_MAX, Packer, name_of
+from stepstream.shipping.packing import Packer
 from stepstream.shipping.parcel import SENDERS_MAX, Parcel, sender_of
 from stepstream.shipping.patience import Patience
 from stepstream.shipping.salt import spool_salt
-from stepstream.shipping.server import PostRefused, PostTooLarge, Server, TokenRefused, Unwilling
+from stepstream.shipping.server import Server, TokenRefused, Unwilling
 from stepstream.shipping.token import fingerprint, is_other_token_wanted, read_token
 from stepstream.spool.directory import artifacts_path
 from stepstream.spool.segment import BLOCK_BYTES
@@ -43,7 +43,6 @@ from stepstream.store.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stepstream.schemas.post import StepsAccepted
     from stepstream.schemas.stream import Delta
     from stepstream.settings import Settings
     from stepstream.shipping.address import ServerAddress
@@ -59,7 +58,6 @@ _TELL_INTERVAL_S = 0.25
 _SWEEP_INTERVAL_S = 3600.0
 _REFUSED_INTERVAL_S = 30.0
 _STOP_WITHIN_S = 2.0
-_BYTES_MIN = 64 * 1024
 # Longer than agents wait before they start another shipper: one of a newer release finds the office free.
 _GIVE_WAY_S = 2.5
 _TERM_BESIDE_NEWER_S = 1.0
@@ -67,10 +65,6 @@ _TERM_BESIDE_NEWER_S = 1.0
 
 class _Superseded(Exception):
     """Another shipper has begun a later term, or the lock is not ours any more."""
-
-
-class _Forgotten(Exception):
-    """The server does not know of what it had acknowledged: it was restored, or is another one."""
 
 
 class _NewerRelease(Exception):
@@ -106,25 +100,21 @@ class Shipper:
         self._office = Office(spool, self._on_beat)
         self._intake = Intake(spool)
         self._packer = Packer()
+        self._delivery = Delivery(
+            self._server, self._packer, Courier(artifacts_path(spool.database), self._server)
+        )
         self._now = now
         self._gate = DeltaGate(None, None, now)
         self._deltas: list[Delta] = []
-        self._courier = Courier(artifacts_path(spool.database), self._server)
         self._patience = Patience()
         self._bell: Bell | None = None
         self._database_id = b""
         self._senders: dict[bytes, Sender] = {}
         self._marks: dict[str, Mark] = {}
         self._met: dict[str, bytes] = {}
-        self._registered: set[tuple[str, int]] = set()
         self._notices: frozenset[str] | None = None
         self._taken: list[Taken] = []
         self._parcel: Parcel | None = None
-        self._tries = 0
-        self._are_kinds_retold = False
-        self._bytes_bound = BYTES_MAX
-        self._connection = 0
-        self._epoch = ""
         self._refused_token: str | None = None
         self._is_refused = False
         self._newer: set[str] = set()
@@ -151,7 +141,6 @@ class Shipper:
         self._database_id = identity.database_id
         self._bell = Bell(self._spool)
         self.cursor = max(self.cursor, self._bell.published())
-        self._bytes_bound = BYTES_MAX
         self._give_way_at = time.monotonic() + _TERM_BESIDE_NEWER_S
         self._begin()
         self._spool.sweep()
@@ -164,12 +153,10 @@ class Shipper:
         self._taken.clear()
         self._deltas = []
         self._parcel = None
-        self._tries = 0
         self._senders.clear()
         self._marks.clear()
         self._met.clear()
-        self._registered.clear()
-        self._courier.forget()
+        self._delivery.forget()
         self._packer.rejected.clear()
         self._notices = None
 
@@ -216,7 +203,7 @@ class Shipper:
             self.leave()
             # It holds the office without the lock until we have let go of it, and is to find it free.
             self._patience.rest(_GIVE_WAY_S)
-        except _Forgotten as reason:
+        except Forgotten as reason:
             self._start_over(str(reason))
         except _NewerRelease as reason:
             self._give_way(str(reason))
@@ -253,7 +240,7 @@ class Shipper:
 
     def _ship(self) -> int:
         """Post as much of what was taken as one post holds; returns how many frames were acknowledged."""
-        self._connect()
+        self._delivery.connect()
         if self._parcel is None:
             for reader in dict.fromkeys(reader for _, reader in self._taken):
                 self._meet(reader)
@@ -262,18 +249,19 @@ class Shipper:
                 # Not before the step that they belong to.
                 self._parcel.deltas = self._deltas
         parcel = self._parcel
-        if not self._deliver(parcel):
+        try:
+            is_taken = self._delivery.deliver(parcel)
+        except NoAnswer as reason:
+            if reason.is_late:
+                # What comes next is to be smaller.
+                self._parcel = None
+            raise
+        if not is_taken:
             self._parcel = None
             return 0
         self._acknowledge(parcel)
         del self._taken[: parcel.frames]
         return parcel.frames
-
-    def _connect(self) -> None:
-        self._server.connect()
-        if self._connection != self._server.connections:
-            self._connection = self._server.connections
-            self._courier.forget()
 
     def _meet(self, reader: SegmentReader) -> Sender:
         """Find out how far the server has a segment's recorder, where it can have anything of it."""
@@ -289,113 +277,9 @@ class Shipper:
             self._senders[reader.recorder_id] = sender
         return sender
 
-    # -- posting
-
-    def _deliver(self, parcel: Parcel) -> bool:
-        """Post a parcel.
-
-        Returns:
-            Whether it is acknowledged; else it must be packed in another way.
-        """
-        if parcel.is_empty:
-            return True
-        self._confirm(parcel)
-        self._register(parcel)
-        for artifact in parcel.artifacts.values():
-            self._courier.deliver(artifact)
-        # Deltas are told once: whoever watches has no use for what came late.
-        with_deltas = self._tries == 0
-        self._tries += 1
-        body = parcel.body(with_deltas=with_deltas)
-        try:
-            accepted = self._server.post(body, len(parcel.steps))
-        except PostTooLarge as reason:
-            self._make_smaller(parcel, len(body), str(reason))
-            return False
-        except PostRefused as reason:
-            if not (with_deltas and parcel.deltas):
-                self._look_into(parcel, reason)
-            return False
-        except NoAnswer as reason:
-            if reason.is_late:
-                # A slow network is better served with little at a time.
-                self._packer.bytes_max = max(_BYTES_MIN, self._packer.bytes_max // 2)
-                self._parcel = None
-            raise
-        self._hear(accepted)
-        return True
-
-    def _confirm(self, parcel: Parcel) -> None:
-        """On a new connection, ask first whether the server still has what it acknowledged.
-
-        Raises:
-            _Forgotten: It has less.
-        """
-        for sender in parcel.places:
-            if sender.confirmed == self._server.connections:
-                continue
-            last = self._server.last_number(id_text(sender.id))
-            if last < sender.last:
-                raise _Forgotten(
-                    f"the server has acknowledged {sender.last + 1} numbers of recorder {id_text(sender.id)} "
-                    f"and has {last + 1} of them now"
-                )
-            sender.confirmed = self._server.connections
-
-    def _register(self, parcel: Parcel, *, core_too: bool = False) -> None:
-        """Tell the schemas of a parcel's kinds, each once."""
-        for key in sorted(parcel.kinds - self._registered):
-            schema = self._packer.schemas.get(key)
-            if schema is not None and (core_too or key[0] not in CORE_KINDS):
-                reason = self._server.register(*key, schema)
-                if reason is not None:
-                    logger.warning("the server does not take the schema of %s %d: %s", *key, reason)
-            self._registered.add(key)
-
-    def _make_smaller(self, parcel: Parcel, size: int, reason: str) -> None:
-        self._bytes_bound = max(_BYTES_MIN, size // 2)
-        self._packer.bytes_max = min(self._packer.bytes_max, self._bytes_bound)
-        if len(parcel.steps) > 1:
-            self._packer.steps_max = len(parcel.steps) // 2
-        else:
-            self._reject(parcel, {0: reason})
-
-    def _look_into(self, parcel: Parcel, refusal: PostRefused) -> None:
-        """Find the steps that the server refuses: what it names, or else what is left of halves of halves."""
-        if refusal.is_elsewhere or not parcel.steps:
-            raise Unwilling(f"what it refuses is no step: {refusal}")
-        if not self._are_kinds_retold:
-            # It may be another server than the one that was told, or an older one than we are.
-            self._are_kinds_retold = True
-            self._registered -= parcel.kinds
-            self._register(parcel, core_too=True)
-        elif refusal.problems:
-            self._reject(parcel, refusal.problems)
-        elif len(parcel.steps) > 1:
-            self._packer.steps_max = len(parcel.steps) // 2
-        else:
-            self._reject(parcel, {0: str(refusal)})
-
-    def _reject(self, parcel: Parcel, problems: dict[int, str]) -> None:
-        """Steps that the server refuses are set aside when they are packed again."""
-        refused = {
-            name_of(parcel.origins[index]): f"the server refuses it: {reason}"
-            for index, reason in problems.items()
-            if index < len(parcel.origins)
-        }
-        if not refused:
-            raise Unwilling("what it refuses is not in the post")
-        self._packer.rejected.update(refused)
-
-    def _hear(self, accepted: StepsAccepted) -> None:
+    def _hear(self) -> None:
         """The server has taken a post."""
-        if self._epoch not in {"", accepted.epoch}:
-            logger.warning("the server's database begins a new life: it was restored, or is another one")
-            self._registered.clear()
-        self._epoch = accepted.epoch
-        self.cursor = accepted.cursor
-        self._packer.steps_max = min(STEPS_MAX, 2 * self._packer.steps_max)
-        self._packer.bytes_max = min(self._bytes_bound, 2 * self._packer.bytes_max)
+        self.cursor = self._delivery.cursor
         if self._patience.failures or self._is_refused:
             logger.info("steps reach %s again", self._server.address.text)
         self._patience.succeed()
@@ -405,6 +289,8 @@ class Shipper:
         """What is in a parcel is stored: memory, marks and offsets follow."""
         if not self._office.is_ours():
             raise _Superseded
+        if not parcel.is_empty:
+            self._hear()
         for sender, place in parcel.places.items():
             sender.last = max(sender.last, place.last)
             sender.refused = place.refused
@@ -412,10 +298,8 @@ class Shipper:
             self._mark(reader.name, mark)
             reader.committed(mark.offset)
         for artifact in parcel.artifacts.values():
-            self._courier.dismiss(artifact)
+            self._delivery.courier.dismiss(artifact)
         self._parcel = None
-        self._tries = 0
-        self._are_kinds_retold = False
         self._packer.rejected.clear()
         if self._bell is not None:
             self._bell.publish(self.cursor)
@@ -442,7 +326,7 @@ class Shipper:
             self._end_missing()
         if now >= self._sweep_at and not self._intake.readers:
             self._sweep_at = now + _SWEEP_INTERVAL_S
-            self._courier.sweep()
+            self._delivery.courier.sweep()
         if now >= self._tell_at:
             self._tell()
 
@@ -454,13 +338,13 @@ class Shipper:
         # A segment that its recorder began a moment ago must be seen, or the recorder would look ended.
         self._intake.discover()
         staying = {reader.recorder_id for reader in self._intake.readers.values() if reader not in resting}
-        self._connect()
+        self._delivery.connect()
         parcel = Parcel()
         for reader in resting:
             sender = self._meet(reader)
             has_ended = reader.recorder_id not in staying
             self._packer.conclude(parcel, reader, sender, has_ended=has_ended)
-        self._deliver(parcel)
+        self._delivery.deliver(parcel)
         self._acknowledge(parcel)
         for reader in resting:
             self._intake.finish(reader)
@@ -468,14 +352,14 @@ class Shipper:
             self._marks.pop(reader.name, None)
             self._met.pop(reader.name, None)
             if reader.recorder_id not in staying:
-                self._senders.pop(reader.recorder_id, None)
+                self._forget_sender(reader.recorder_id)
 
     def _end_missing(self) -> None:
         """Say that steps may be missing where a recorder's last segment was removed while we read it."""
         missing = self._intake.missing(self._met)
         if not missing:
             return
-        self._connect()
+        self._delivery.connect()
         parcel = Parcel()
         for recorder in islice(sorted(missing), SENDERS_MAX):
             place = parcel.place(self._senders[recorder])
@@ -484,9 +368,15 @@ class Shipper:
             place.last += 1
             parcel.lose(place, (place.last, place.last), LossReason.MISSING, detail)
             parcel.ended.append(place)
-        self._deliver(parcel)
+        self._delivery.deliver(parcel)
         self._acknowledge(parcel)
-        self._met = {name: recorder for name, recorder in self._met.items() if recorder not in missing}
+        for sender in parcel.places:
+            self._forget_sender(sender.id)
+
+    def _forget_sender(self, recorder: bytes) -> None:
+        """A recorder has ended: nothing more is to come from it, and nothing of it is missing."""
+        self._senders.pop(recorder, None)
+        self._met = {name: each for name, each in self._met.items() if each != recorder}
 
     def _look_for_newer(self, count: int) -> None:
         """Give way to a newer release, as soon as nothing else waits or this term has lasted a while."""

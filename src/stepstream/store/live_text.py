@@ -78,6 +78,7 @@ class LiveText:
         except Exception as error:  # noqa: BLE001 - a project's own rule may raise anything
             logger.warning("redaction failed, an answer is not shown live: %s", type(error).__name__)
             self._has_failed = True
+            self.lose()
             return ""
 
     def _within_document(self, piece: str) -> str:

@@ -211,8 +211,8 @@ def test_what_comes_behind_a_piece_that_was_refused_is_not_shown(database: Path)
         call.delta("x" * 20_000)
         provider._writer._recorder._settings = provider.settings  # type: ignore[union-attr]
         provider._writer._recorder._check(2**62)  # type: ignore[union-attr]
-        call.delta("second")
         with episode.tool_call("another") as other:
+            call.delta("second")
             other.delta("third")
 
     assert [delta.text for delta in deltas(database)] == ["first", "third"]

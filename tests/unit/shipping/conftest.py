@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.fault_proxy import FaultProxy
 from tests.support.rounds import Place
 from tests.support.served_history import ServedHistory
+from tests.support.voyage import Voyage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,3 +32,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedHistory]:
     """One server for all tests of a process, none of which stops it."""
     with ServedHistory(tmp_path_factory.mktemp("served")) as served:
         yield served
+
+
+@pytest.fixture
+def proxy(served: ServedHistory) -> Iterator[FaultProxy]:
+    """The network between the shipper and the server."""
+    with FaultProxy(served.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def voyage(place: Place, proxy: FaultProxy) -> Iterator[Voyage]:
+    """A shipper on its way through that network."""
+    with Voyage(place, proxy.url) as voyage:
+        yield voyage

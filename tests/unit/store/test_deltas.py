@@ -299,11 +299,10 @@ def test_a_string_of_a_document_that_is_too_long_is_dropped_alone() -> None:
     """In a document only the string that is too long to wait gives way; what follows is shown."""
     watcher = Watcher()
 
-    watcher.see_in_pieces(dumps({"password": "so long " * HELD_MAX, "after": "it goes on"}) + "\n", [999])
+    watcher.see_in_pieces('{"content":"{' + "so long " * HELD_MAX, [999])
+    assert re.fullmatch(r'\{"content":"\[redacted:unscannable:[0-9a-f]{8}\]', watcher.shown)
 
-    assert re.fullmatch(
-        r'\{"password":"\[redacted:[a-z]+:[0-9a-f]{8}\]","after":"it goes on"\}\n', watcher.shown
-    )
+    assert watcher.see('and longer","after":"it goes on"}\n') == '","after":"it goes on"}\n'
 
 
 def test_a_stale_piece_is_dropped_with_what_hangs_on_it() -> None:
@@ -471,8 +470,33 @@ def test_a_projects_own_words_cost_no_patience() -> None:
     assert watcher.see("It goes on at on") == "It goes on at "
 
 
-def test_where_a_rule_fails_nothing_is_shown() -> None:
-    """A rule that raises could not say what is secret; the answer is not shown any more."""
+def test_a_projects_own_secret_that_is_longer_than_what_waits_is_given_up() -> None:
+    """Of a match without bounds the beginning may be shown; from where it is known on, nothing of it is."""
+    watcher = own_rules(r"(?s)badge.*end of badge", "end of badge")
+
+    watcher.see_in_pieces("My badge " + "12 34 " * 220 + "56, end of badge. " + PROSE * 400, [50])
+
+    assert "56" not in watcher.shown
+    assert re.search(r"\[redacted:unscannable:[0-9a-f]{8}\]and so", watcher.shown)
+
+
+def test_a_rule_that_changes_its_mind_is_believed() -> None:
+    """Where a project's own rule takes something for a secret that was shown already, no more of it is shown."""
+    pattern = SecretPattern(
+        "badge", re.compile("ACME-[0-9]{6}"), ("acme-",), accepts=lambda match: "hush" in match.string
+    )
+    rules = DEFAULT_RULES.extended(patterns=[pattern])
+    watcher = Watcher(Redactor(SALT, rules), rules)
+
+    watcher.see_in_pieces("An ACME-123456 it is. hush hush\nand so on\nas ever\n", [4])
+
+    assert re.fullmatch(
+        r"An ACME-123456 it is\. \[redacted:unscannable:[0-9a-f]{8}\]and so on\nas ever\n", watcher.shown
+    )
+
+
+def test_where_a_rule_fails_nothing_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """A rule that raises could not say what is secret; the answer is not shown any more, and that is told once."""
     rules = DEFAULT_RULES.extended(
         patterns=[SecretPattern("badge", re.compile("badge"), ("badge",), accepts=lambda _: bool(1 // 0))]
     )
@@ -480,4 +504,5 @@ def test_where_a_rule_fails_nothing_is_shown() -> None:
 
     assert watcher.see("A word. ") == "A word. "
     assert watcher.see("A badge. ") == ""
-    assert watcher.see("And a word. ") == ""
+    assert watcher.see_in_pieces("\nAnd a line of words.\n" * 99, [99]) == "A word. "
+    assert len(caplog.messages) == 1

@@ -5,7 +5,6 @@ Knows lines and fields as the HTML standard has them. Must not know what the eve
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 EVENT_BYTES_MAX = 256 * 1024 * 1024
 """An event that is longer is taken for one that never ends."""
 
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LINE_ENDS = (b"\n", b"\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _RETRY_DIGITS_MAX = 9
 
@@ -78,19 +77,21 @@ class EventParser:
         self._data_bytes = 0
 
     def _lines(self, received: bytes) -> Iterator[bytes]:
-        # The end of a line may have come in two pieces.
-        start = 1 if self._is_after_return and received.startswith(b"\n") else 0
-        if received:
-            self._is_after_return = received.endswith(b"\r")
-        for end in _LINE_END.finditer(received, start):
-            line = bytes(self._line) + received[start : end.start()]
+        if self._is_after_return and received:
+            # The end of a line may have come in two pieces.
+            received = received.removeprefix(b"\n")
+            self._is_after_return = False
+        for piece in received.splitlines(keepends=True):
+            self._line += piece
+            if not piece.endswith(_LINE_ENDS):
+                break
+            line = bytes(self._line).rstrip(b"\r\n")
             self._line.clear()
-            start = end.end()
             if self._is_first_line:
                 self._is_first_line = False
                 line = line.removeprefix(_BYTE_ORDER_MARK)
             yield line
-        self._line += received[start:]
+        self._is_after_return |= received.endswith(b"\r")
         if len(self._line) + self._data_bytes > self._event_bytes_max:
             raise EventTooLong
 

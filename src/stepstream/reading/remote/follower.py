@@ -10,8 +10,10 @@ Knows the messages of the stream and when to connect again. Must not know who ta
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
@@ -21,6 +23,7 @@ from stepstream.reading.remote.answers import read_steps_message
 from stepstream.reading.remote.event_parser import EventParser, EventTooLong
 from stepstream.reading.remote.link import Misdirected
 from stepstream.reading.remote.stream import Stream
+from stepstream.reading.rows import put_together
 from stepstream.schemas.event import Reset, StepRecorded
 from stepstream.schemas.stream import LiveMessage
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from stepstream.reading.remote.event_parser import ServerEvent
     from stepstream.reading.remote.link import Link
     from stepstream.schemas.event import Event
+    from stepstream.schemas.step import Step
     from stepstream.schemas.stream import StepsMessage
 
 SILENCE_S = 25.0
@@ -41,6 +45,7 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _DOUBLINGS_MAX = 6
 _NOT_YET = "it was not asked yet"
+_EVENT_FIELDS = set(StepRecorded.model_fields)
 
 
 class Place(NamedTuple):
@@ -60,6 +65,12 @@ class Place(NamedTuple):
         if self.cursor is None:
             return None
         return str(self.cursor) if self.epoch is None else f"{self.epoch}:{self.cursor}"
+
+
+def _recorded(epoch: str, step: Step) -> StepRecorded:
+    """The event of a step, whose parts are valid already."""
+    values: dict[str, object] = {"type": "step_recorded", "epoch": epoch, "cursor": step.cursor, "step": step}
+    return put_together(StepRecorded, values, _EVENT_FIELDS)
 
 
 class Follower:
@@ -84,6 +95,7 @@ class Follower:
         self._stream: Stream | None = None
         self._thread: threading.Thread | None = None
         self._is_running = False
+        self._is_full = False
         self._wake: Callable[[], None] | None = None
         self._tries = 0
         self._longest_pause_s = _LONGEST_PAUSE_S
@@ -108,13 +120,13 @@ class Follower:
         Raises:
             StepstreamError: What the server said that asking again does not help; the next call asks again.
         """
-        with self._changed:
-            while not self._is_closed:
-                if self._events:
-                    event = self._events.popleft()
-                    if len(self._events) == _AHEAD_LOW - 1:
-                        self._changed.notify_all()
-                    return event
+        while not self._is_closed:
+            if self._events:
+                with suppress(IndexError):
+                    return self._pop()
+            with self._changed:
+                if self._events or self._is_closed:
+                    continue
                 if self._failure is not None:
                     failure, self._failure = self._failure, None
                     raise failure
@@ -125,6 +137,18 @@ class Follower:
                 self._changed.wait()
         return None
 
+    def _pop(self) -> Event:
+        """The first event, without the lock, which is only for waiting.
+
+        Raises:
+            IndexError: Another thread was faster.
+        """
+        event = self._events.popleft()
+        if self._is_full and len(self._events) < _AHEAD_LOW:
+            with self._changed:
+                self._changed.notify_all()
+        return event
+
     def close(self) -> None:
         """End it at once; its thread is gone when this returns."""
         with self._changed:
@@ -133,8 +157,9 @@ class Follower:
             stream, thread = self._stream, self._thread
         if stream is not None:
             stream.cut()
-        # Whoever lets go of the last reference may be the thread itself.
-        if thread is not None and thread is not threading.current_thread():
+        # Whoever lets go of the last reference may be the thread itself, or a process that ends: there is
+        # no thread any more then to wait for.
+        if thread is not None and thread is not threading.current_thread() and not sys.is_finalizing():
             thread.join()
 
     # -- its thread
@@ -223,15 +248,15 @@ class Follower:
         seen = self._place.cursor if self._place.epoch in {None, message.epoch} else None
         self._place = Place(message.epoch, message.cursor)
         return [
-            StepRecorded(epoch=message.epoch, cursor=step.cursor, step=step)
-            for step in message.steps
-            if seen is None or step.cursor > seen
+            _recorded(message.epoch, step) for step in message.steps if seen is None or step.cursor > seen
         ]
 
     def _put(self, events: list[Event]) -> None:
         with self._changed:
             if len(self._events) >= _AHEAD_MAX:
+                self._is_full = True
                 self._changed.wait_for(lambda: self._is_closed or len(self._events) < _AHEAD_LOW)
+                self._is_full = False
             self._events += events
             self._tell()
 
