@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stepstream.errors import ConfigurationInvalid
 
@@ -116,6 +116,12 @@ class Settings(BaseModel):
     spool_directory: str | None = None
     token_file: str | None = None
     redaction: RedactionSettings = RedactionSettings()
+
+    @field_validator("spool_directory", "token_file", mode="before")
+    @classmethod
+    def _read_nothing(cls, value: object) -> object:
+        """A file of options has no word for nothing but the empty text."""
+        return None if value == "" else value
 
     @classmethod
     def load(

@@ -139,6 +139,7 @@ def test_a_server_for_other_machines_wants_a_token_first(
 # -- follow-a-live-run.md
 
 
+@pytest.mark.timeout(120)
 def test_a_live_run_is_followed_across_restarts(server: Served) -> None:
     """With curl and with the program, every step is told once while the server comes and goes."""
     page = Page("follow-a-live-run.md")
@@ -261,6 +262,7 @@ def test_every_metric_on_the_page_is_exposed(closed: Served) -> None:
 # -- record-from-another-machine.md
 
 
+@pytest.mark.timeout(120)
 def test_an_agent_records_from_another_machine(server: Served, tmp_path: Path) -> None:
     """An agent elsewhere records with and without a network, and each of its steps is stored once."""
     page = Page("record-from-another-machine.md")

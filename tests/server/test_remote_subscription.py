@@ -124,7 +124,8 @@ def test_a_place_that_means_nothing_resets(
     """Another epoch, or a cursor that was never given out, gives a Reset and then everything."""
     think(builder, episode, "x")
 
-    for events in (subscribed(1, "another"), subscribed(50)):
+    for place in ((1, "another"), (50, None), (1, "no epoch\r\nat: all"), (2**70, builder.store.epoch)):
+        events = subscribed(*place)
         reset, *rest = take(events, 3)
         assert reset == Reset(epoch=builder.store.epoch, cursor=0, reason=ResetReason.EPOCH_CHANGED)
         assert cursors(rest) == [1, 2]

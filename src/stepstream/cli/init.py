@@ -133,8 +133,10 @@ def _meanings(docstring: str) -> dict[str, list[str]]:
     return found
 
 
-def _toml(value: str | float | bool) -> str:
+def _toml(value: str | float | bool | None) -> str:
     match value:
+        case None:
+            return '""'
         case bool():
             return "true" if value else "false"
         case str():

@@ -96,8 +96,9 @@ def kept_artifacts(payload: str) -> Iterator[tuple[str, int]]:
     if '"sha256"' in payload:
         for node in _objects(from_json(payload)):
             match node:
-                case {"sha256": str(sha256), "size_bytes": int(size), "media_type": str(), "path": None}:
-                    yield sha256, size
+                case {"sha256": str(sha256), "size_bytes": int(size), "media_type": str()}:
+                    if node.get("path") is None:
+                        yield sha256, size
                 case _:
                     continue
 

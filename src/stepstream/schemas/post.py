@@ -59,8 +59,7 @@ class PostedStep(Record):
         parent_id: The step it is nested under.
         closes: The step that ends with this one.
         recorder: Index in ``recorders`` of the process that logged it.
-        number: Counts the recorder's frames from 0, so that a missing one is noticed; None where nobody
-            counts.
+        number: Counts the recorder's frames from 0, so that a missing one is noticed; goes with ``recorder``.
     """
 
     id: Identifier

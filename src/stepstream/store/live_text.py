@@ -34,6 +34,8 @@ HELD_MAX = 16 * 1024
 _REMEMBERED = 600
 _NEARBY = 400
 _LINE_MAX = 1_000
+_SHORT = 512
+_STEPS_MAX = 8
 # Two words that begin a line: neither a line of a private key or of its head, nor one of a JSON document.
 _LINE_FOR_ITSELF = re.compile(r"\n(?P<line>(?![A-Za-z-]{2,30}: )\w\S*[ \t]+\w[^\n]*\n)")
 
@@ -53,6 +55,7 @@ class LiveText:
         self._text = ""
         self._shown = 0
         self._searched = 0
+        self._looks_again_at = 0
         self._begun: list[Beginning] = []
         self._is_lost = False
         self._document: LiveDocument | None = None
@@ -61,7 +64,8 @@ class LiveText:
 
     def lose(self) -> None:
         """Say that a piece is missing here: what waits is dropped, what comes is not shown for a while."""
-        self._text, self._shown, self._searched = "", 0, 0
+        self._text = ""
+        self._shown = self._searched = self._looks_again_at = 0
         self._begun, self._document = [], None
         self._is_lost = self._has_begun = True
 
@@ -98,10 +102,67 @@ class LiveText:
         self._text += piece
         if self._is_lost and not self._find_again():
             return ""
-        shown = self._show(self._certain_end())
-        if len(self._text) - self._shown > HELD_MAX:
+        if len(self._text) < self._looks_again_at:
+            return ""
+        shown = self._look()
+        waiting = len(self._text) - self._shown
+        if waiting > HELD_MAX:
             shown += self._give_up()
+        # What waits for long is looked at less often, or a long text would cost the square of its length.
+        self._looks_again_at = len(self._text) + max(0, waiting - _SHORT) // 16
         return shown
+
+    def _look(self) -> str:
+        """Show what is certain by now."""
+        known = word_start(self._text, len(self._text))
+        end = self._certain_end(known)
+        if end == self._shown:
+            return ""
+        fresh = self._text[self._shown : end]
+        if self._redactor.suspects((to_json(self._text[max(0, self._shown - _NEARBY) : known]),)):
+            end, fresh = self._redacted(end, known)
+            if end < self._shown:
+                return self._give_up()
+        self._shown = end
+        if end > 2 * _REMEMBERED:
+            self._forget(word_start(self._text, end - _REMEMBERED))
+        return fresh
+
+    def _certain_end(self, known: int) -> int:
+        """Up to where nothing that follows can make a secret of what stands there."""
+        if known > self._searched:
+            self._begun += self._beginnings.find(self._text, self._searched, known)
+            self._searched = known
+        end = word_start(self._text, max(0, len(self._text) - self._beginnings.reach))
+        begun, self._begun = self._begun, []
+        for beginning in begun:
+            place = end if beginning.at >= end else held_from(self._text, beginning, known)
+            if place is not None:
+                self._begun.append(beginning)
+                end = min(end, word_start(self._text, place))
+        return max(self._shown, end)
+
+    def _redacted(self, end: int, known: int) -> tuple[int, str]:
+        """What is to be shown of what is certain, and up to where; less than that where a secret stands across.
+
+        The end is in front of what was shown where that is judged otherwise now, as only a project's own rule
+        can bring it about.
+        """
+        judged, before = self._redact(known), self._redact(self._shown)
+        if not judged.startswith(before):
+            return -1, ""
+        for _ in range(_STEPS_MAX):
+            # A part is not always judged as in the whole: what follows a value may make it a secret.
+            text = judged if end == known else self._redact(end)
+            if judged.startswith(text):
+                return end, text[len(before) :]
+            end = word_start(self._text, end - 1)
+            if end <= self._shown:
+                break
+        return self._shown, ""
+
+    def _redact(self, end: int) -> str:
+        return str(from_json(self._redactor.redact(to_json(self._text[:end])).payload))
 
     def _give_up(self) -> str:
         """Show a placeholder for what waits, and lose the thread."""
@@ -119,53 +180,6 @@ class LiveText:
         self._text = self._text[found.start("line") :]
         self._is_lost = False
         return True
-
-    def _certain_end(self) -> int:
-        """Up to where nothing that follows can make a secret of what stands there."""
-        text = self._text
-        end = max(self._shown, self._beginnings.whole(text))
-        if end > self._searched:
-            self._begun += self._beginnings.find(text, self._searched, end)
-            self._searched = end
-        while self._begun:
-            held = [held_from(text, beginning, end) for beginning in self._begun]
-            earliest = min((place for place in held if place is not None), default=end)
-            earliest = max(self._shown, word_start(text, earliest))
-            if earliest == end:
-                self._begun = [
-                    beginning for beginning, place in zip(self._begun, held, strict=True) if place is not None
-                ]
-                break
-            # What ended before may, of a shorter text, not be known to have ended: it is asked again.
-            end = earliest
-        return self._outside_of_secrets(end) if self._beginnings.reach else end
-
-    def _outside_of_secrets(self, end: int) -> int:
-        """The last place before which no secret stands that ends behind it, among words that are known."""
-        if self._redactor.suspects((to_json(self._text),)):
-            redacted = self._redacted(self._text)
-            while end > self._shown and not redacted.startswith(self._redacted(self._text[:end])):
-                end = word_start(self._text, end - 1)
-        return end
-
-    def _show(self, end: int) -> str:
-        if end == self._shown:
-            return ""
-        text = self._text[:end]
-        fresh = text[self._shown :]
-        if self._redactor.suspects((to_json(text[max(0, self._shown - _NEARBY) :]),)):
-            before, after = self._redacted(text[: self._shown]), self._redacted(text)
-            if not after.startswith(before):
-                # What was shown is judged otherwise now, as only a project's own rule can bring it about.
-                return self._give_up()
-            fresh = after[len(before) :]
-        self._shown = end
-        if end > 2 * _REMEMBERED:
-            self._forget(word_start(text, end - _REMEMBERED))
-        return fresh
-
-    def _redacted(self, text: str) -> str:
-        return str(from_json(self._redactor.redact(to_json(text)).payload))
 
     def _forget(self, count: int) -> None:
         self._text = self._text[count:]

@@ -262,6 +262,11 @@ def _check_places(post: StepPost) -> None:
         for index, recorder in enumerate(recorders)
         if recorder is not None and recorder >= there
     ]
+    problems += [
+        Problem(f"steps.{index}.number", str(step.number), "recorder and number go together")
+        for index, step in enumerate(post.steps)
+        if (step.recorder is None) != (step.number is None)
+    ]
     if problems:
         raise ValidationFailed("post", problems[:_PROBLEMS_MAX])
 

@@ -75,10 +75,6 @@ class Beginnings:
         own = (pattern for pattern in rules.patterns if pattern not in DEFAULT_RULES.patterns)
         self.reach = 0 if all(map(_is_within_a_word, own)) else _OWN_REACH
 
-    def whole(self, text: str) -> int:
-        """Up to where a text consists of whole words, whatever follows it."""
-        return word_start(text, max(0, len(text) - self.reach))
-
     def find(self, text: str, start: int, end: int) -> Iterator[Beginning]:
         """Every place in a piece of a text where a secret may begin; the piece consists of whole words."""
         for mention in self._mentions.finditer(text, start, end):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic_core import to_json
-from tests.support.canned_server import answer
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.rounds import Pen, Place, settings
 from tests.support.voyage import Voyage, rows, write
@@ -116,26 +115,11 @@ def test_files_travel_before_their_steps_and_once(
     assert not kept.exists()
 
 
-def test_a_file_that_the_server_does_not_take_is_kept(
-    place: Place, voyage: Voyage, proxy: FaultProxy, served: ServedHistory
-) -> None:
-    """A file that is too large for the server holds up no step, and the only copy that there is stays."""
-    payload, kept = attached(place, f"file {new_id().hex()}")
-    lacking = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
-    segment = place.segment().step(payload, kind=b"artifact_attached")
-    segment.write(place.spool)
-    proxy.fail(Fault(answers=(lacking, answer(413, "{}"))))
-    voyage.settle()
-
-    assert len(rows(served, segment.recorder)) == 1
-    assert kept.exists()
-
-
 @pytest.mark.parametrize("damage", ["gone", "changed", "a directory"])
 def test_a_file_that_is_not_there_holds_nothing_up(
     place: Place, voyage: Voyage, served: ServedHistory, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A step is told even where the bytes that it shows are gone or are others by now."""
+    """A step is told even where the bytes that it shows are gone, or are others by now and stay where they are."""
     payload, kept = attached(place, f"file {new_id().hex()}")
     kept.unlink()
     if damage == "changed":
@@ -148,6 +132,7 @@ def test_a_file_that_is_not_there_holds_nothing_up(
 
     assert [row.kind for row in rows(served, segment.recorder)] == ["artifact_attached", "thought"]
     assert "is not sent" in caplog.text or "does not take the file" in caplog.text
+    assert kept.exists() is (damage != "gone"), "what the server does not have is not removed here"
 
 
 def test_a_file_of_a_tools_value_travels_too(place: Place, voyage: Voyage, served: ServedHistory) -> None:

@@ -286,6 +286,15 @@ def test_somebody_elses_recorder_cannot_be_taken(place: Place, office: Office) -
     assert Shelf(place.database).texts() == ["mine"]
 
 
+@pytest.mark.parametrize("missing", ["recorder", "number"])
+def test_a_recorder_counts_all_its_steps(office: Office, missing: str) -> None:
+    """A step that names a recorder and no number, or the other way round, is refused by its place."""
+    sender = Sender()
+
+    with pytest.raises(ValidationFailed, match=r"steps\.0\.number"):
+        send(office, sender.post(sender.thought("x", **{missing: None})))
+
+
 @pytest.mark.parametrize("place_of", ["steps", "gaps", "ends"])
 def test_a_recorder_that_is_not_listed_is_refused(office: Office, place_of: str) -> None:
     """What names a recorder that the post does not list is refused by its place."""

@@ -10,6 +10,7 @@ Knows the messages of the stream and when to connect again. Must not know who ta
 from __future__ import annotations
 
 import random
+import re
 import sys
 import threading
 from collections import deque
@@ -45,6 +46,9 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _DOUBLINGS_MAX = 6
 _NOT_YET = "it was not asked yet"
+_EPOCH = re.compile(r"[0-9A-Za-z-]{1,64}")
+_NO_EPOCH = "none"
+_CURSOR_MAX = (1 << 63) - 1
 _EVENT_FIELDS = set(StepRecorded.model_fields)
 
 
@@ -61,10 +65,13 @@ class Place(NamedTuple):
 
     @property
     def text(self) -> str | None:
-        """As ``Last-Event-ID`` says it."""
+        """As ``Last-Event-ID`` says it; what cannot be the place of any database stays such a one."""
         if self.cursor is None:
             return None
-        return str(self.cursor) if self.epoch is None else f"{self.epoch}:{self.cursor}"
+        cursor = min(self.cursor, _CURSOR_MAX)
+        if self.epoch is None:
+            return str(cursor)
+        return f"{self.epoch if _EPOCH.fullmatch(self.epoch) else _NO_EPOCH}:{cursor}"
 
 
 def _recorded(epoch: str, step: Step) -> StepRecorded:
@@ -166,6 +173,9 @@ class Follower:
 
     def _start(self) -> None:
         if not self._is_running:
+            if self._thread is not None:
+                # It has said its last word.
+                self._thread.join()
             self._is_running = True
             self._thread = threading.Thread(target=self._run, name="stepstream-follower", daemon=True)
             self._thread.start()

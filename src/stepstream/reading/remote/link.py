@@ -58,7 +58,7 @@ logger = logging.getLogger("stepstream")
 API = "/api/v1"
 CONNECT_S = 5.0
 ANSWER_S = 30.0
-_IDLE_CONNECTIONS_MAX = 4
+_IDLE_CONNECTIONS_MAX = 32
 _TOLD_CHARACTERS_MAX = 500
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,4096}")
 _FILTER_PREFIX = "the filter cannot be used: "
@@ -229,13 +229,18 @@ class Link:
         return f"{self.address.root}{API}{question.target}"
 
     def _connections(self) -> urllib3.HTTPConnectionPool:
+        self._check_process()
         with self._lock:
-            if self._process != os.getpid():
-                # Those that are there are the parent's: its answers must not come to us.
-                self._process, self._pool = os.getpid(), None
             if self._pool is None:
                 self._pool = self._new_pool()
             return self._pool
+
+    def _check_process(self) -> None:
+        """In a forked child: the connections are the parent's, whose answers must not come to us."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._lock = threading.Lock()
+            self._pool = None
 
     def _new_pool(self) -> urllib3.HTTPConnectionPool:
         host, port, size = self.address.host, self.address.port, _IDLE_CONNECTIONS_MAX
@@ -245,9 +250,10 @@ class Link:
 
     def close(self) -> None:
         """Let go of idle connections; the next question opens another one."""
+        self._check_process()
         with self._lock:
             pool, self._pool = self._pool, None
-        if pool is not None and self._process == os.getpid():
+        if pool is not None:
             pool.close()
 
     # -- what went wrong
