@@ -6,6 +6,7 @@ import contextlib
 import random
 import shutil
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from stepstream.shipping.parcel import Parcel
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
+
+PATIENCE_S = 4.0
 
 FAULTS = (
     Fault(request_bytes=0, is_reset=True),
@@ -101,10 +104,18 @@ class Machine:
     def work(self, steps: int, *, sent_bytes: int = 0) -> None:
         """Let everybody work until so many more steps are acknowledged to agents, and so much more is sent."""
         wanted, sent = self.acknowledged() + steps, len(self.proxy.sent) + sent_bytes
-        until(
-            lambda: self.acknowledged() >= wanted and len(self.proxy.sent) >= sent,
-            f"{steps} more steps are acknowledged",
-        )
+        patient_until = time.monotonic() + PATIENCE_S
+
+        def is_done() -> bool:
+            nonlocal patient_until
+            if time.monotonic() > patient_until and self.shipper is not None:
+                # After many failures it waits for long; another one has no reason to.
+                patient_until = time.monotonic() + PATIENCE_S
+                self.kill_shipper()
+                self.elect()
+            return self.acknowledged() >= wanted and len(self.proxy.sent) >= sent
+
+        until(is_done, f"{steps} more steps are acknowledged, and {sent_bytes} more bytes sent", 90)
 
     def kill_agents(self) -> None:
         """Kill every agent."""

@@ -17,7 +17,7 @@ from stepstream.schemas.stream import Delta
 STEPS_MAX = 5_000
 """At most so many steps in one post."""
 
-_Name = Annotated[str, Field(min_length=1, max_length=1_000)]
+_Name = Annotated[str, Field(min_length=1, max_length=65_535)]
 _Count = Annotated[int, Field(ge=0, lt=2**48)]
 _Time = Annotated[int, Field(gt=0, lt=2**63)]
 _Version = Annotated[int, Field(ge=1, le=0xFFFF)]

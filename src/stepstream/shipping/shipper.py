@@ -303,7 +303,8 @@ class Shipper:
         self._packer.rejected.clear()
         if self._bell is not None:
             self._bell.publish(self.cursor)
-        self._tell()
+        if self._office.state != SHIPPING or time.monotonic() >= self._tell_at:
+            self._tell()
 
     def _mark(self, segment: str, mark: Mark) -> None:
         try:

@@ -3,7 +3,8 @@
 The first block holds what the segment is, and a small part that its owner rewrites in place: the next number
 (refused steps included) and the state. It is allocated at creation, so that a full disk cannot keep a refused
 step from being counted. What the segment is stands there twice, since without it no frame could be read. The
-lock alone tells whether the owner lives.
+lock alone tells whether the owner lives. The last 32 bytes of the block are not the owner's: a shipper marks
+there how far a server has acknowledged the segment (shipping/mark.py).
 
 Knows the file. Must not know what frames mean.
 """

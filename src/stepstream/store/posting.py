@@ -142,7 +142,8 @@ class Sorter:
                 release=posted.release,
                 started_at=posted.started_at,
             )
-        if (known.pid, known.host, known.boot_id) != (posted.pid, posted.host, posted.boot_id):
+        # A machine may be given another name while the process runs.
+        if (known.pid, known.boot_id) != (posted.pid, posted.boot_id):
             reason = "this id is another process's; a recorder makes a new one for itself"
             raise ValidationFailed("post", [Problem("recorders", posted.id, reason)])
         return known
