@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _BETWEEN_WORDS = "\"'`,;(){}[]<>|"
 WORD_CHARACTERS = "".join(chr(code) for code in range(33, 127) if chr(code) not in _BETWEEN_WORDS)
 
+_PLACEHOLDER = re.compile(r"\[redacted:[a-z0-9_-]{1,32}:[0-9a-f]{8}\]\Z")
+_PLACEHOLDER_MAX = 60
+_PLACEHOLDER_HEAD = "redacted:"
+
 # Behind the header of a key, so much text without a key and without an end is no key.
 _KEY_REACH = 4_096
 # A pattern of a project's own may match anything; so much text waits for what follows it.
@@ -111,8 +115,24 @@ class Beginnings:
 
 
 def word_start(text: str, position: int) -> int:
-    """Where the word begins that a position stands in; the position itself where it stands in none."""
-    return len(text[:position].rstrip(WORD_CHARACTERS))
+    """Where the word begins that a position stands in; the position itself where it stands in none.
+
+    A placeholder, also one that may be about to come, is a part of a word: it was one when it was a secret.
+    """
+    start = len(text[:position].rstrip(WORD_CHARACTERS))
+    while start and text[start - 1] in "[]":
+        if text[start - 1] == "]":
+            placeholder = _PLACEHOLDER.search(text, max(0, start - _PLACEHOLDER_MAX), start)
+            if placeholder is None:
+                break
+            start = placeholder.start()
+        else:
+            inside = text[start : min(position, start + _PLACEHOLDER_MAX)]
+            if not (inside.startswith(_PLACEHOLDER_HEAD) or _PLACEHOLDER_HEAD.startswith(inside)):
+                break
+            start -= 1
+        start = len(text[:start].rstrip(WORD_CHARACTERS))
+    return start
 
 
 def held_from(text: str, beginning: Beginning, end: int) -> int | None:

@@ -21,7 +21,7 @@ from stepstream.schemas.post import PostedStep, StepPost
 from stepstream.schemas.stream import DELTA_CHARACTERS_MAX, Delta, DeltaPart
 from stepstream.spool.frame import NO_ID, FrameKind, encode_step
 from stepstream.store.deltas import DeltaGate
-from stepstream.store.live_text import HELD_MAX
+from stepstream.store.live_document import HELD_MAX
 from stepstream.store.redaction import Redactor
 from stepstream.store.secret_rules import DEFAULT_RULES, RedactionRules, SecretPattern
 
@@ -39,6 +39,7 @@ INNOCENT = {
 BEGAN = 1_700_000_000_000_000_000
 NOW = 4_000_000_000_000_000_000
 PROSE = "\nand so it went on, word by word and line by line.\n"
+PLACEHOLDER = re.compile(r"\[redacted:[a-z0-9_-]+:[0-9a-f]{8}\]")
 KIND = re.compile(r"\[redacted:[a-z0-9_-]+:")
 
 PIECES = st.lists(st.integers(1, 30), min_size=1, max_size=12)
@@ -164,6 +165,8 @@ def test_a_value_behind_a_secrets_name_is_never_shown(template: str, seed: int, 
         "My API key: Tr0ub4dor&3äöü!x",
         "\\u0070assword = 'correct horse battery staple'",
         "sk-" + "a1B2c3D4" * 5 + "-----BEGIN nothing",
+        "password=2yWB7cq9Gaz6Y1t9[redacted:password:12345678] there",
+        "Bearer 2yWB7cq9Gaz6Y1t9[redacted:password:12345678]a1[redacted:password:12345678] there",
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
@@ -198,6 +201,31 @@ def test_a_document_is_read_by_its_names(document: dict[str, object], wrap: str,
     shown = KIND.sub("[redacted:", Watcher().see_in_pieces(text, [size]))
 
     assert shown == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            '{"a": "b' + 999 * " c" + '", "p\\u0061ssword": "d"}\n',
+            '{"a": "b' + 999 * " c" + '", "p\\u0061ssword": "[…]"}\n',
+        ),
+        ('[1] "password": "string"\n', '[1] "password": "string"\n'),
+        ('{"a": 1}] and so on\n', '{"a": 1}] and so on\n'),
+        ('{"a": 1}\n{"password": "string"}\n', '{"a": 1}\n{"password": "[…]"}\n'),
+        ('["password"] is "password": "string"\n', '["password"] is "password": "string"\n'),
+        ('[{"secret": "string"}] is "secret": "string"\n', '[{"secret": "[…]"}] is "secret": "string"\n'),
+        ('{user said "password": "string"}\n', '{user said "password": "string"}\n'),
+        ('[INFO] "password": "string"\n', '[INFO] "password": "string"\n'),
+        ('{"password": "str\ning", "secret": "string"}\n', '{"password": "str\ning", "secret": "string"}\n'),
+        ('"password": "string"\n', '"password": "string"\n'),
+    ],
+    ids=["escaped", "before", "behind", "two", "names", "ends", "words", "log", "lines", "no bracket"],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_only_a_document_is_read_as_one(text: str, shown: str, size: int) -> None:
+    """What stands in a document under a secret's name is always one; what proves to be none is a text from there on."""
+    assert PLACEHOLDER.sub("[…]", Watcher().see_in_pieces(text, [size])) == shown
 
 
 @given(seed=SEEDS, sizes=PIECES, data=st.data())
@@ -300,9 +328,25 @@ def test_a_string_of_a_document_that_is_too_long_is_dropped_alone() -> None:
     watcher = Watcher()
 
     watcher.see_in_pieces('{"content":"{' + "so long " * HELD_MAX, [999])
-    assert re.fullmatch(r'\{"content":"\[redacted:unscannable:[0-9a-f]{8}\]', watcher.shown)
+    document = watcher.gate._answers[watcher.step].parts[DeltaPart.CONTENT]._document
+    assert document is not None
+    assert document._string is not None
+    assert document._string.waiting == ""
 
-    assert watcher.see('and longer","after":"it goes on"}\n') == '","after":"it goes on"}\n'
+    watcher.see('and longer","after":"it goes on"}\n')
+    assert PLACEHOLDER.sub("[…]", watcher.shown) == '{"content":"[…]","after":"it goes on"}\n'
+
+
+def test_what_was_dropped_of_a_document_that_is_none_stays_dropped() -> None:
+    """A line feed in a string shows that a text is no document; what is behind it may still be of the secret."""
+    watcher = Watcher()
+    secret = run(Random(4), 20)
+
+    watcher.see_in_pieces('{"password": "' + "so long " * HELD_MAX, [999])
+    watcher.see_in_pieces(f'\n{secret} is the end of it" or so.\n', [5])
+
+    assert telling(watcher.shown, secret) == []
+    assert watcher.shown.endswith('" or so.\n')
 
 
 def test_a_stale_piece_is_dropped_with_what_hangs_on_it() -> None:
