@@ -288,8 +288,13 @@ class Committer:
 
     def _show_taken(self, taken: Sequence[Taken]) -> None:
         """What is shown while it comes is for who watches now: told once, and never read again."""
-        if self._gate is not None:
+        if self._gate is None:
+            return
+        try:
             self._show(self._gate.frames(frame for frame, _ in taken))
+        except Exception:
+            # A project's own rule may raise anything; what is committed is committed all the same.
+            logger.exception("what is being made cannot be shown")
 
     def _show_posted(self, post: StepPost) -> None:
         if self._gate is not None:

@@ -102,6 +102,8 @@ class Mail:
             reason = "the database refuses a row of it; is an id used for two different things?"
             give_back(item, ValidationFailed("post", [Problem("steps", "…", reason)]))
         except StepstreamError as error:
+            # Whatever it had taken before it was refused is not in the database.
+            self._ledger.forget()
             give_back(item, error)
         except Exception as error:
             self._ledger.forget()
