@@ -250,7 +250,8 @@ with ObservabilityProvider({remote.url!r}, flush_timeout_s=30.0) as provider:
 
     def watch() -> bool:
         for status in (workspace / "state").glob("*/remote-spool/committer.json"):
-            seen.add(status.read_text().partition(",")[0])
+            # It is made, and a moment later written.
+            seen.add(status.read_text().partition(",")[0] or "nobody yet")
         return all(each.poll() is not None for each in agents)
 
     until(watch, "both end", 60)
@@ -258,7 +259,7 @@ with ObservabilityProvider({remote.url!r}, flush_timeout_s=30.0) as provider:
         episode_id = each.communicate()[0].strip()
         assert each.returncode == 0
         assert [step.sequence for step in steps_of(remote, episode_id)] == list(range(302))
-    assert len(seen) == 1
+    assert len(seen - {"nobody yet"}) == 1
 
 
 def test_redaction_happens_before_the_network(remote: ServedHistory, workspace: Path) -> None:

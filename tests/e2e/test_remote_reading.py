@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from tests.support.canned_server import CannedServer, answer
 from tests.support.command_line import CommandLine, Done
+from tests.support.nursery import until
 from tests.support.served_history import ServedHistory
 
 from stepstream.sdk.provider import ObservabilityProvider
+from stepstream.store.sqlite.connection import open_reader
 
 Run = Callable[..., Done]
 
@@ -22,10 +24,19 @@ def served(
     """What the demo recorded, at a server."""
     directory = tmp_path_factory.mktemp("served")
     line = CommandLine(directory, dict(environment))
+    until(lambda: _is_over(recorded), "the demo's recorders have ended", 10)
     done = line("snapshot", "history.db", "--db", recorded)
     assert done.code == 0, done.err
     with ServedHistory(directory) as running:
         yield running
+
+
+def _is_over(database: Path) -> bool:
+    connection = open_reader(database)
+    try:
+        return connection.execute("SELECT count(*) FROM recorder WHERE ended_at IS NULL").get == 0
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +65,7 @@ def test_a_command_prints_what_it_prints_beside_the_file(
     there = inside(*command, "--db", served.url)
     here = inside(*command, "--db", served.database)
 
-    assert (there.code, here.code) == (0, 0), there.err
+    assert (there.code, here.code) == (0, 0), there.out + there.err
     assert there.out == here.out
     assert there.out
 

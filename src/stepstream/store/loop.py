@@ -82,7 +82,7 @@ def run_committer(
             if idle < _IDLE_PASSES:
                 time.sleep(_PAUSE_S)
             else:
-                sleeper.sleep(committer.work)
+                sleeper.sleep(committer.settle)
     finally:
         sleeper.close()
         committer.close()
