@@ -54,7 +54,7 @@ def _filled(place: Path, steps: int) -> Path:
         for number in range(EPISODES):
             with provider.episode(f"episode {number}", agent="planner", role="planner") as episode:
                 for step in range(steps // EPISODES):
-                    needle = "needle " if step == number == EPISODES // 2 else ""
+                    needle = "needle " if (number, step) == (EPISODES // 2, 10) else ""
                     episode.log_event(Thought(text=f"{needle}common words here {number} {step} {TEXT[:560]}"))
             if number % 20 == 0:
                 provider.flush(timeout_s=600)
