@@ -23,9 +23,19 @@ STEPS = 2_000
 
 
 def run(place: Path) -> list[Figure]:
-    """Measure senders that each wait for their answer."""
+    """Measure senders that each wait for their answer, unwatched and watched."""
+    alone, watched = _rate(place / "alone.db"), _rate(place / "watched.db", watched=True)
+    return [
+        Figure("POST /api/v1/steps, on the disk when answered", (alone,), "steps/s", 20_000, at_most=False),
+        Figure("the same beside a client of the stream", (watched,), "steps/s"),
+    ]
+
+
+def _rate(database: Path, *, watched: bool = False) -> float:
     bodies = [_bodies(number) for number in range(SENDERS)]
-    with Served(place / "history.db") as served:
+    with Served(database) as served:
+        if watched:
+            threading.Thread(target=_watch, args=(served.url,), daemon=True).start()
         threads = [threading.Thread(target=_post, args=(served.url, some)) for some in bodies]
         began = time.perf_counter()
         for thread in threads:
@@ -36,10 +46,17 @@ def run(place: Path) -> list[Figure]:
         stored = served.http.request("GET", f"{served.url}/api/v1/info").json()["steps"]
     if stored < SENDERS * POSTS * STEPS:
         raise RuntimeError(f"{stored} steps are stored")
-    rate = SENDERS * POSTS * STEPS / took
-    return [
-        Figure("POST /api/v1/steps, on the disk when answered", (rate,), "steps/s", 20_000, at_most=False)
-    ]
+    return SENDERS * POSTS * STEPS / took
+
+
+def _watch(url: str) -> None:
+    answer = urllib3.PoolManager().request("GET", f"{url}/api/v1/events?after=0", preload_content=False)
+    try:
+        for _ in answer.stream(1 << 16):
+            pass
+    except urllib3.exceptions.HTTPError:
+        # The server ended, as it is meant to.
+        pass
 
 
 def _bodies(sender: int) -> list[bytes]:

@@ -15,6 +15,7 @@ from tests.support.history_builder import EpisodeScript
 from tests.support.stream_clients import SseClient, Tracker, address, wait_for
 from tests.support.stream_server import LiveBuilder, StreamServer, think
 
+from stepstream.reading.database import open_when_made
 from stepstream.schemas.kinds import Thought
 from stepstream.schemas.stream import StepsMessage
 
@@ -153,6 +154,16 @@ def test_deltas_wait_for_nobody(builder: LiveBuilder, episode: EpisodeScript) ->
 # -- the seam between table and ring
 
 
+def _last_cursor(database: Path) -> int:
+    reader = open_when_made(database)
+    if reader is None:
+        return 0
+    try:
+        return reader.last_cursor()
+    finally:
+        reader.close()
+
+
 def test_nothing_is_missing_or_twice_at_the_seam_under_load(tmp_path: Path) -> None:
     """While another process commits, clients that come from everywhere pass from the table to the ring unnoticed."""
     database = tmp_path / "history.db"
@@ -176,7 +187,7 @@ def test_nothing_is_missing_or_twice_at_the_seam_under_load(tmp_path: Path) -> N
         StreamServer(database, ring_steps_max=40) as server,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as writer,
     ):
-        wait_for(lambda: (server.broadcast.figures.cursor or 0) > 50, "the writer is at work")
+        wait_for(lambda: _last_cursor(database) > 50, "the writer is at work")
         threads = []
         for after in (0, 1, 13, 50) * 4:
             question = "seq>=0" if len(threads) % 2 else ""

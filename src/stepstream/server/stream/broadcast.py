@@ -9,6 +9,7 @@ Knows when to read, whom to wake and whom to cut. Must not know how messages tra
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter, OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -119,10 +120,10 @@ class Broadcast:
     # -- its life
 
     async def __aenter__(self) -> Self:
-        """Begin to read."""
+        """Be ready for the first client; nothing is read before it comes."""
         _build_models()
         self._loop = asyncio.get_running_loop()
-        self._needed_at = self._loop.time()
+        self._needed_at = -math.inf
         self._needed = asyncio.Event()
         self._rung = asyncio.Event()
         self._readers = ThreadPoolExecutor(_PAST_READERS, "stepstream-past")
