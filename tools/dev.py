@@ -112,6 +112,7 @@ def lock(arguments: list[str]) -> int:
     execute(*pin, "-o", runtime, "pyproject.toml", cwd=ROOT)
     execute(*pin, "-o", build, "-", cwd=ROOT, stdin="\n".join(build_requirements))
     execute(*pin, "-o", dev, "pyproject.toml", "--extra=arrow", "--group=dev", *same, cwd=ROOT)
+    execute(*pin, "-o", "requirements/node.txt", "--group=node", cwd=ROOT)
     return 0
 
 

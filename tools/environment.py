@@ -21,8 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import dashboard
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 # Each set holds the one before it: what `demo` needs is a quick first run, tests and checks need the rest.
 REQUIREMENTS = {"runtime": ("runtime.txt", "build.txt"), "dev": ("dev.txt",)}
@@ -49,6 +51,9 @@ class Environment:
         if self._unfinished.exists() or not all(self._is_current(name) for name in names):
             with self._lock():
                 self._prepare(names)
+        if not dashboard.is_current(self.root):
+            with self._lock():
+                self._build_dashboard()
 
     def run(self, *command: str) -> int:
         """Run a command of the environment in the checkout; return its exit code."""
@@ -148,11 +153,38 @@ class Environment:
         # Wheels only: a build would run unpinned code and fail late, for want of a compiler.
         self._pip("install", "--require-hashes", "--only-binary=:all:", *files)
         if name == "runtime":
-            self._pip("install", "--no-deps", "--no-build-isolation", f"--editable={self.root}")
+            # The dashboard is built apart, again and again as its sources change.
+            skip = {"STEPSTREAM_SKIP_DASHBOARD": "1"}
+            self._pip("install", "--no-deps", "--no-build-isolation", f"--editable={self.root}", **skip)
         self._stamp(name).write_text(self._fingerprint(name))
 
-    def _pip(self, *arguments: str) -> None:
-        execute(self.python, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", *arguments)
+    def _build_dashboard(self) -> None:
+        """Build the page; without it everything else works, so that a failure stops nobody but CI."""
+        if dashboard.is_current(self.root):
+            return
+        try:
+            node = dashboard.find_node(self._packages())
+            if node is None:
+                say("installing a Node for the dashboard's build (60 MB, once)")
+                self._pip("install", "--require-hashes", f"--requirement={self.root}/requirements/node.txt")
+                node = dashboard.find_node(self._packages())
+            if node is None:
+                message = f"{dashboard.NODE_REQUIREMENT} has no Node that runs here"
+                raise SetupError(message)
+            say("building the dashboard (some seconds, when its sources changed)")
+            dashboard.build(self.root, node)
+        except (SetupError, dashboard.BuildFailed) as reason:
+            if os.environ.get("STEPSTREAM_REQUIRE_DASHBOARD"):
+                raise SetupError(str(reason)) from reason
+            say(f"the dashboard is not built, and the server says so at /: {reason}")
+
+    def _packages(self) -> Path:
+        (packages,) = self.path.glob("lib/python3*/site-packages")
+        return packages
+
+    def _pip(self, *arguments: str, **variables: str) -> None:
+        pip = (self.python, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check")
+        execute(*pip, *arguments, variables=variables)
 
     def _stamp(self, name: str) -> Path:
         return self.path / f"stepstream-{name}.stamp"
@@ -179,7 +211,9 @@ def say(line: str) -> None:
     print(f"dev: {line}", file=sys.stderr, flush=True)
 
 
-def execute(*command: str | Path, cwd: Path | None = None, stdin: str = "") -> None:
+def execute(
+    *command: str | Path, cwd: Path | None = None, stdin: str = "", variables: Mapping[str, str] | None = None
+) -> None:
     """Run a command whose output matters only when it fails.
 
     Raises:
@@ -190,6 +224,7 @@ def execute(*command: str | Path, cwd: Path | None = None, stdin: str = "") -> N
         result = subprocess.run(
             command,
             cwd=cwd,
+            env=os.environ | dict(variables or {}),
             input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,125 +1,96 @@
-"""The page at ``/``, for as long as there is no dashboard: what this is, who one is, and how to go on.
+"""The dashboard's page and its files: what ``tools/dashboard.py`` built, handed to browsers.
 
-Knows HTML. Must not know tokens or sessions: its script asks the API, as any client does. Everything that is
-put into the page is escaped; the script and the style are ours alone, which a nonce proves to the browser.
+Every view of the dashboard has an address of its own, and all of them are the one page. It is filled in for
+each request: with the path the server stands at, and a nonce that tells the browser which styles are ours.
+
+Knows where the built files are. Must not know what they show.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
+from functools import cache
 from html import escape
-from string import Template
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from stepstream.schemas.release import RELEASE
-from stepstream.server.auth.access import principal_of, refusal_of
+from stepstream.server.bare_page import bare_page
+from stepstream.server.problems import Refused
 
 if TYPE_CHECKING:
-    from stepstream.server.auth.access import Principal
-    from stepstream.server.problems import Refused
+    from collections.abc import Mapping
+
+BUILT = Path(__file__).parent / "dashboard"
+VIEWS = ("", "episodes", "search", "statistics", "system", "compare")
+"""The first words of the addresses of views; what follows is the page's own business."""
 
 router = APIRouter(include_in_schema=False)
 
 _NONCE_BYTES = 18
-_NOBODY = "You are not signed in, and this server lets in only whom it knows."
-
-_PAGE = Template("""\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>stepstream</title>
-<link rel="icon" href="data:,">
-<style nonce="$nonce">
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }
-code, pre, input { font: 14px/1.5 ui-monospace, monospace; }
-pre { overflow-x: auto; padding: .75rem; border: 1px solid; border-radius: 4px; }
-input { width: 100%; box-sizing: border-box; padding: .4rem; }
-button { font: inherit; margin-top: .5rem; padding: .3rem 1rem; }
-</style>
-</head>
-<body data-root="$root">
-<main>
-<h1>stepstream</h1>
-<p>The flight recorder for AI agents, release $release. No dashboard is built into this server yet; its API
-and its live stream work.</p>
-<p id="who" role="status">$who</p>
-<form id="sign-in" method="post" action="$root/api/v1/session"$hide_sign_in>
-<label for="token">Sign in with a token; <code>stepstream token create --scope read</code> prints one:</label>
-<input id="token" type="password" autocomplete="off" spellcheck="false" required>
-<button>Sign in</button>
-</form>
-<button id="sign-out" type="button" hidden>Sign out</button>
-<noscript><p>Signing in here needs JavaScript; programs send the token themselves, as below.</p></noscript>
-<h2>Watch</h2>
-<pre>curl -N$header $origin$root/api/v1/events</pre>
-<p>Everything else is described in <a href="$root/api/v1/openapi.json">openapi.json</a>.</p>
-</main>
-<script nonce="$nonce">
-"use strict";
-const session = document.body.dataset.root + "/api/v1/session";
-const [who, form, field, out] =
-  ["who", "sign-in", "token", "sign-out"].map((id) => document.getElementById(id));
-const complain = (error) => { who.textContent = error.message; };
-let csrf = null;
-async function ask(method, headers) {
-  const answer = await fetch(session, { method, headers, credentials: "same-origin", cache: "no-store" });
-  const body = answer.status === 204 ? null : await answer.json();
-  if (!answer.ok) { throw new Error(body.detail); }
-  return body;
+_MEDIA_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
 }
-function show(known) {
-  csrf = known.csrf_token;
-  who.textContent = "You are " + known.name + " and may " + known.scopes.join(", ") + ".";
-  form.hidden = true;
-  out.hidden = csrf === null;
-}
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const token = field.value.trim();
-  field.value = "";
-  ask("POST", { Authorization: "Bearer " + token }).then(show).catch(complain);
-});
-out.addEventListener("click", () => {
-  ask("DELETE", { "X-CSRF-Token": csrf }).then(() => location.reload()).catch(complain);
-});
-ask("GET", {}).then(show, () => {});
-</script>
-</body>
-</html>
-""")
+# A worker keeps to the policy that its own script came with.
+_POLICY_OF_WORKERS = "default-src 'none'; script-src 'self'; connect-src 'self'"
+_FOREVER = "public, max-age=31536000, immutable"
+_ADDRESS = re.compile(r'(src|href)="\./')
 
 
-@router.get("/", response_class=HTMLResponse)
 def page(request: Request) -> HTMLResponse:
-    """The page."""
+    """The page of every view."""
+    template = _template()
+    if template is None:
+        return bare_page(request)
     nonce = secrets.token_urlsafe(_NONCE_BYTES)
-    principal = principal_of(request.scope)
-    needs_token = principal is None or principal.token_id is not None
-    text = _PAGE.substitute(
-        nonce=nonce,
-        release=escape(RELEASE),
-        root=escape(request.scope.get("root_path", "")),
-        origin=escape(f"{request.url.scheme}://{request.headers.get('host', '')}"),
-        header=escape(' -H "Authorization: Bearer $STEPSTREAM_TOKEN"') if needs_token else "",
-        who=escape(_who(principal, refusal_of(request.scope))),
-        hide_sign_in="" if principal is None else " hidden",
-    )
+    root = escape(request.scope.get("root_path", ""))
+    text = _ADDRESS.sub(lambda found: f'{found[1]}="{root}/', template)
+    text = text.replace("%root%", root).replace("%nonce%", nonce)
     policy = (
-        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
+        f"style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob:; font-src 'self'; frame-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
-    headers = {"content-security-policy": policy, "cache-control": "no-store"}
-    return HTMLResponse(text, headers=headers)
+    return HTMLResponse(text, headers={"content-security-policy": policy, "cache-control": "no-store"})
 
 
-def _who(principal: Principal | None, refusal: Refused | None) -> str:
-    if principal is None:
-        return refusal.detail if refusal is not None else _NOBODY
-    return f"You are {principal.name} and may {', '.join(sorted(principal.scopes))}."
+for _view in VIEWS:
+    router.add_api_route(f"/{_view}", page, methods=["GET", "HEAD"], response_class=HTMLResponse)
+router.add_api_route("/episodes/{episode}", page, methods=["GET", "HEAD"], response_class=HTMLResponse)
+
+
+@router.api_route("/assets/{name}", methods=["GET", "HEAD"])
+def asset(name: str, request: Request) -> Response:
+    """A file that the page names; its name changes with what is in it, so that it may be kept for good."""
+    found = _assets().get(name)
+    if found is None:
+        raise Refused(404, "there is no such file; load the page again")
+    headers = {
+        "cache-control": _FOREVER,
+        "content-security-policy": _POLICY_OF_WORKERS,
+        "vary": "accept-encoding",
+    }
+    packed = found.with_name(f"{name}.gz")
+    if "gzip" in request.headers.get("accept-encoding", "") and packed.is_file():
+        found, headers["content-encoding"] = packed, "gzip"
+    return Response(found.read_bytes(), media_type=_MEDIA_TYPES[Path(name).suffix], headers=headers)
+
+
+@cache
+def _template() -> str | None:
+    try:
+        return (BUILT / "index.html").read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+@cache
+def _assets() -> Mapping[str, Path]:
+    """What may be asked for, so that no name leads anywhere else."""
+    return {path.name: path for path in (BUILT / "assets").glob("*") if path.suffix in _MEDIA_TYPES}

@@ -1,0 +1,79 @@
+/** The filter: one line in the grammar that API, stream and command line share; a wrong one shows where. */
+
+import { type FormEvent, useEffect, useRef, useState } from "react";
+
+import { Problem } from "../api/client";
+
+interface Properties {
+  value: string;
+  onChange(value: string): void;
+  /** What the server said of it. */
+  error: unknown;
+  label: string;
+  placeholder: string;
+}
+
+/** See above. Enter applies, Escape takes back; `/` from anywhere comes here. */
+export function FilterField({ value, onChange, error, label, placeholder }: Properties) {
+  const [text, setText] = useState(value);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => setText(value), [value]);
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || isTyping(event.target)) return;
+      event.preventDefault();
+      field.current?.select();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+
+  const wrong = error instanceof Problem && error.status === 400 && text === value ? error : null;
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    onChange(text.trim());
+  };
+  return (
+    <form className="filter" role="search" onSubmit={submit}>
+      <input
+        ref={field}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape") return;
+          setText(value);
+          event.currentTarget.blur();
+        }}
+        placeholder={placeholder}
+        aria-label={label}
+        aria-invalid={wrong !== null}
+        aria-describedby={wrong ? "filter-problem" : undefined}
+        spellCheck={false}
+        autoComplete="off"
+        className="mono"
+      />
+      {value !== "" && (
+        <button type="button" className="plain" onClick={() => onChange("")} aria-label="Take the filter away">
+          ✕
+        </button>
+      )}
+      {wrong && (
+        <p id="filter-problem" className="filter-problem bad" role="alert">
+          {wrong.details?.position != null && (
+            <code>
+              {value.slice(0, wrong.details.position)}
+              <u>{value.slice(wrong.details.position, wrong.details.position + 12) || "⟨end⟩"}</u>
+            </code>
+          )}{" "}
+          {wrong.message}
+        </p>
+      )}
+    </form>
+  );
+}
+
+/** Whether keys go into a field, and must not be taken for commands. */
+export function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+}

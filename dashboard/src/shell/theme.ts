@@ -1,0 +1,30 @@
+/** The theme: the system's, unless the person chose one. */
+
+const KEY = "stepstream-theme";
+const THEMES = ["system", "light", "dark"] as const;
+
+/** One of the three. */
+export type Theme = (typeof THEMES)[number];
+
+/** What was chosen. */
+export function theme(): Theme {
+  const kept = localStorage.getItem(KEY);
+  return THEMES.find((each) => each === kept) ?? "system";
+}
+
+/** Show the page in the theme that was chosen. */
+export function applyTheme(): void {
+  const chosen = theme();
+  if (chosen === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
+}
+
+/** Choose the next theme; returns it. */
+export function nextTheme(): Theme {
+  const chosen = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length] ?? "system";
+  localStorage.setItem(KEY, chosen);
+  applyTheme();
+  // What is drawn on canvases reads its colours anew.
+  dispatchEvent(new Event("themechange"));
+  return chosen;
+}

@@ -1,0 +1,131 @@
+/** The whole episode in a strip: how much happened when, and where it failed; a press goes there. */
+
+import { useQuery } from "@tanstack/react-query";
+import { type KeyboardEvent, type MouseEvent, useEffect, useRef, useState } from "react";
+
+import { get } from "../../api/client";
+import type { BucketTimeline, Episode, ExactTimeline } from "../../api/schema";
+import { count, duration } from "../../steps/figures";
+import { BUCKETS, type Strip, type StripBucket, stripOf } from "./strip";
+
+const RENEW_MS = 2_000;
+const HEIGHT = 34;
+
+interface Properties {
+  episode: Episode;
+  chosen: number | null;
+  onChoose(sequence: number | null): void;
+}
+
+/** See above. */
+export function Minimap({ episode, chosen, onChoose }: Properties) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [width, setWidth] = useState(0);
+  const [at, setAt] = useState<StripBucket | null>(null);
+  const { data } = useQuery({
+    queryKey: ["minimap", episode.id],
+    queryFn: ({ signal }) =>
+      get<BucketTimeline | ExactTimeline>(`/episodes/${episode.id}/timeline`, { buckets: BUCKETS }, signal),
+    select: stripOf,
+    refetchInterval: episode.status === "running" ? RENEW_MS : false,
+  });
+
+  useEffect(() => {
+    const { current } = canvas;
+    if (current === null) return;
+    const observer = new ResizeObserver(() => setWidth(current.clientWidth));
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, []);
+
+  useEffect(() => {
+    const { current } = canvas;
+    if (current === null || data === undefined || width === 0) return;
+    const paint = (): void => draw(current, width, data, chosen);
+    paint();
+    addEventListener("themechange", paint);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", paint);
+    return () => {
+      removeEventListener("themechange", paint);
+      dark.removeEventListener("change", paint);
+    };
+  }, [data, width, chosen]);
+
+  const bucketAt = (event: MouseEvent): StripBucket | null => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const index = Math.floor(((event.clientX - box.left) / box.width) * BUCKETS);
+    return data?.buckets[index] ?? null;
+  };
+  const onKey = (event: KeyboardEvent): void => {
+    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (by === 0 || !data) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const filled = data.buckets.filter((bucket) => bucket.first !== null);
+    const here = filled.findLastIndex((bucket) => (bucket.first ?? 0) <= (chosen ?? 0));
+    const next = filled[Math.min(filled.length - 1, Math.max(0, here + by))];
+    if (next?.first != null) onChoose(next.first);
+  };
+  const told = data ? `${count(episode.steps)} steps in ${duration(data.until - data.since)}` : "";
+  return (
+    <div className="minimap">
+      <canvas
+        ref={canvas}
+        role="slider"
+        tabIndex={0}
+        aria-label="Place in the episode"
+        aria-valuemin={0}
+        aria-valuemax={Math.max(0, episode.steps - 1)}
+        aria-valuenow={chosen ?? 0}
+        aria-valuetext={chosen === null ? told : `step ${chosen} of ${episode.steps}`}
+        height={HEIGHT}
+        onClick={(event) => {
+          const bucket = bucketAt(event);
+          if (bucket?.first != null) onChoose(bucket.first);
+        }}
+        onMouseMove={(event) => setAt(bucketAt(event))}
+        onMouseLeave={() => setAt(null)}
+        onKeyDown={onKey}
+        title={at && data ? `${duration(at.index * data.width_ns)} in: ${count(at.steps)} steps, ${count(at.errors)} errors` : told}
+      />
+    </div>
+  );
+}
+
+function draw(canvas: HTMLCanvasElement, width: number, { buckets }: Strip, chosen: number | null): void {
+  const scale = devicePixelRatio;
+  canvas.width = width * scale;
+  canvas.height = HEIGHT * scale;
+  const context = canvas.getContext("2d");
+  if (context === null) return;
+  context.scale(scale, scale);
+  const style = getComputedStyle(canvas);
+  const colour = (name: string): string => resolved(canvas, style.getPropertyValue(name));
+  const each = width / BUCKETS;
+  const most = Math.max(1, ...buckets.map((bucket) => bucket.steps));
+  context.fillStyle = colour("--ink-faint");
+  for (const bucket of buckets) {
+    if (bucket.steps === 0) continue;
+    // A root keeps what is rare in sight beside what is frequent.
+    const height = Math.max(2, Math.sqrt(bucket.steps / most) * (HEIGHT - 10));
+    context.fillRect(bucket.index * each, HEIGHT - height, Math.max(1, each - 0.75), height);
+  }
+  context.fillStyle = colour("--bad");
+  for (const bucket of buckets) {
+    if (bucket.errors > 0) context.fillRect(bucket.index * each, 0, Math.max(2, each), 7);
+  }
+  const here = chosen === null ? undefined : buckets.findLast((bucket) => bucket.first !== null && bucket.first <= chosen);
+  if (here !== undefined) {
+    context.fillStyle = colour("--accent");
+    context.fillRect((here.index + 0.5) * each - 1, 0, 2, HEIGHT);
+  }
+}
+
+/** A colour as canvases take it: they do not know what depends on the theme. */
+function resolved(canvas: HTMLCanvasElement, value: string): string {
+  canvas.style.color = value;
+  const colour = getComputedStyle(canvas).color;
+  canvas.style.color = "";
+  return colour;
+}
