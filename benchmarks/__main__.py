@@ -25,6 +25,7 @@ NAMES = (
     "stream",
     "ingest",
     "answers",
+    "page",
 )
 
 

@@ -60,10 +60,9 @@ def _type(schema: JsonObject) -> str:
     choices = schema.get("anyOf") or schema.get("oneOf")
     if choices is not None:
         return " | ".join(dict.fromkeys(_type(each) for each in cast("list[JsonObject]", choices)))
-    if "const" in schema:
-        return json.dumps(schema["const"])
-    if "enum" in schema:
-        return " | ".join(json.dumps(value) for value in cast("list[str]", schema["enum"]))
+    values = [schema["const"]] if "const" in schema else cast("list[str]", schema.get("enum") or [])
+    if values:
+        return " | ".join(json.dumps(value) for value in values)
     match schema.get("type"):
         case "array":
             return _array(schema)

@@ -19,14 +19,17 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import NoReturn
 
+import dashboard
 from environment import Environment, SetupError, execute, install_debian_package, say
 
 ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium-headless-shell", "chromium")
 ENVIRONMENT = Environment(ROOT, Path(os.environ.get("STEPSTREAM_VENV") or ROOT / ".venv").resolve())
 
 
@@ -42,6 +45,12 @@ def test(arguments: list[str]) -> NoReturn:
     ENVIRONMENT.require("dev")
     if shutil.which("strace") is None and not install_debian_package("strace"):
         say("no strace here (as root: apt-get install strace): tests that inject faults with it are skipped")
+    if not any(map(shutil.which, BROWSERS)) and not install_debian_package(BROWSERS[0]):
+        say(f"no browser here (as root: apt-get install {BROWSERS[0]}): tests of the dashboard are skipped")
+    try:
+        ENVIRONMENT.dashboard_node()
+    except SetupError as reason:
+        say(f"what checks the dashboard for accessibility is not here: {reason}")
     # One process by default: the fault tests start many of their own and measure how long they wait.
     workers = os.environ.get("STEPSTREAM_TEST_WORKERS", "0")
     os.chdir(ROOT)
@@ -64,8 +73,26 @@ def check(arguments: list[str]) -> int:
         say(" ".join(command))
         if ENVIRONMENT.run(*command) != 0:
             failed.append(" ".join(command))
+    failed += check_dashboard()
     say("check failed: " + "; ".join(failed) if failed else "check passed")
     return 1 if failed else 0
+
+
+def check_dashboard() -> list[str]:
+    """Types, lint and unit tests of the dashboard; returns what failed."""
+    node = ENVIRONMENT.dashboard_node()
+    failed = []
+    for script, *options in (
+        ("typescript/bin/tsc", "--noEmit"),
+        ("oxlint/bin/oxlint", "--deny-warnings", "src", "tests"),
+        ("vitest/vitest.mjs", "run", "--silent"),
+    ):
+        name = script.split("/")[0]
+        say(f"{name} (dashboard)")
+        command = [str(node.program), f"node_modules/{script}", *options]
+        if subprocess.run(command, cwd=ROOT / dashboard.SOURCE, check=False).returncode != 0:
+            failed.append(name)
+    return failed
 
 
 def format_code(arguments: list[str]) -> int:

@@ -158,25 +158,43 @@ class Environment:
             self._pip("install", "--no-deps", "--no-build-isolation", f"--editable={self.root}", **skip)
         self._stamp(name).write_text(self._fingerprint(name))
 
+    def dashboard_node(self) -> dashboard.Node:
+        """A Node with all that checks and tests of the dashboard need.
+
+        Raises:
+            SetupError: There is none and none can be had, or npm's registry cannot be reached.
+        """
+        with self._lock():
+            try:
+                node = self._find_node()
+                dashboard.install(self.root, node, with_tools=True)
+            except dashboard.BuildFailed as reason:
+                raise SetupError(str(reason)) from reason
+        return node
+
     def _build_dashboard(self) -> None:
         """Build the page; without it everything else works, so that a failure stops nobody but CI."""
         if dashboard.is_current(self.root):
             return
         try:
-            node = dashboard.find_node(self._packages())
-            if node is None:
-                say("installing a Node for the dashboard's build (60 MB, once)")
-                self._pip("install", "--require-hashes", f"--requirement={self.root}/requirements/node.txt")
-                node = dashboard.find_node(self._packages())
-            if node is None:
-                message = f"{dashboard.NODE_REQUIREMENT} has no Node that runs here"
-                raise SetupError(message)
+            node = self._find_node()
             say("building the dashboard (some seconds, when its sources changed)")
             dashboard.build(self.root, node)
         except (SetupError, dashboard.BuildFailed) as reason:
             if os.environ.get("STEPSTREAM_REQUIRE_DASHBOARD"):
                 raise SetupError(str(reason)) from reason
             say(f"the dashboard is not built, and the server says so at /: {reason}")
+
+    def _find_node(self) -> dashboard.Node:
+        node = dashboard.find_node(self._packages())
+        if node is None:
+            say("installing a Node for the dashboard's build (60 MB, once)")
+            self._pip("install", "--require-hashes", f"--requirement={self.root}/requirements/node.txt")
+            node = dashboard.find_node(self._packages())
+        if node is None:
+            message = f"{dashboard.NODE_REQUIREMENT} has no Node that runs here"
+            raise SetupError(message)
+        return node
 
     def _packages(self) -> Path:
         (packages,) = self.path.glob("lib/python3*/site-packages")

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from stepstream.schemas.payload import StepPayload, UnknownPayload, upcast
     from stepstream.schemas.record import JsonObject, JsonValue
     from stepstream.schemas.step import Step, StepRef
+    from stepstream.schemas.stream import DeltaPart
     from stepstream.sdk.agent import agent
     from stepstream.sdk.crossing import (
         attach_context,
@@ -116,6 +117,7 @@ __all__ = [
     "Corrupt",
     "Cost",
     "DataUse",
+    "DeltaPart",
     "Durability",
     "Ending",
     "Episode",
@@ -283,6 +285,7 @@ _NAMES_OF = {
         "Step",
         "StepRef",
     ),
+    "stepstream.schemas.stream": ("DeltaPart",),
     "stepstream.sdk.agent": ("agent",),
     "stepstream.sdk.crossing": (
         "attach_context",

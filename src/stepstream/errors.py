@@ -11,6 +11,14 @@
     ├── FilterInvalid         a filter cannot be read, or asks what cannot be asked here
     ├── Unreachable           a server cannot be asked
     ├── AccessDenied          a server lets nobody in with this token, or without one
+    ├── BackupError
+    │   ├── SnapshotFailed      no copy of the database could be taken
+    │   ├── TargetUnusable      the place for backups refuses us, or is none
+    │   ├── TargetUnreachable   the place for backups does not answer
+    │   ├── BackupNotFound      no backup answers to what was asked
+    │   ├── BackupDamaged       what is stored is not what its manifest says
+    │   ├── BackupRunning       another one is being taken
+    │   └── RestoreRefused      a file would be lost, or is in use
     └── StoreError
         ├── NotADatabase      the file is not a stepstream history
         ├── Busy              somebody else holds the database
@@ -85,10 +93,17 @@ class ConfigurationInvalid(StepstreamError, ValueError):
 
 
 class ArtifactRefused(StepstreamError, ValueError):
-    """A path cannot be attached as an artifact."""
+    """A path cannot be attached as an artifact.
 
-    def __init__(self, path: str, reason: str) -> None:
+    Args:
+        path: The file, as its owner calls it.
+        reason: What is wrong.
+        lacks_room: Whether there is only no room for it now.
+    """
+
+    def __init__(self, path: str, reason: str, *, lacks_room: bool = False) -> None:
         self.path = path
+        self.lacks_room = lacks_room
         super().__init__(f"{path} was not attached: {reason}")
 
 
@@ -163,6 +178,85 @@ class AccessDenied(StepstreamError):
     def __init__(self, address: str, reason: str) -> None:
         self.address = address
         super().__init__(f"{address} denies access: {reason}; a token is stated in STEPSTREAM_TOKEN")
+
+
+class BackupError(StepstreamError):
+    """A backup could not be taken, found or restored."""
+
+
+class SnapshotFailed(BackupError):
+    """No consistent copy of the database could be taken."""
+
+    def __init__(self, database: Path, reason: str, advice: str) -> None:
+        super().__init__(f"{database} could not be copied: {reason}; {advice}")
+
+
+class TargetUnusable(BackupError):
+    """The place for backups refuses us, or is none; trying again does not help.
+
+    Args:
+        place: Where, without credentials.
+        reason: What failed.
+        advice: What to do.
+    """
+
+    def __init__(self, place: str, reason: str, advice: str) -> None:
+        self.place = place
+        super().__init__(f"{place} cannot be used: {reason}; {advice}")
+
+
+class TargetUnreachable(BackupError):
+    """The place for backups does not answer, or fails; it may be well again later.
+
+    Args:
+        place: Where, without credentials.
+        reason: What failed.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(
+            f"{place} failed: {reason}; see that it runs and can be reached, then take the backup again"
+        )
+
+
+class BackupNotFound(BackupError, LookupError):
+    """No backup answers to what was asked."""
+
+    def __init__(self, place: str, wanted: str) -> None:
+        super().__init__(f"{place} holds no backup {wanted}; see what there is with: stepstream backups")
+
+
+class BackupDamaged(BackupError):
+    """What is stored is not what its manifest says; nothing was restored from it."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        super().__init__(
+            f"{place} is damaged: {reason}; restore an earlier one (see: stepstream backups), "
+            "and take a new backup"
+        )
+
+
+class BackupRunning(BackupError):
+    """Another backup of the same database is being taken; one at a time is enough.
+
+    Args:
+        job: Its id, where it is known.
+    """
+
+    def __init__(self, database: Path, job: str | None) -> None:
+        self.job = job
+        which = "" if job is None else f" ({job})"
+        super().__init__(f"a backup of {database} is being taken already{which}; wait for it")
+
+
+class RestoreRefused(BackupError):
+    """A restore would lose a file, or meddle with one that is in use."""
+
+    def __init__(self, path: Path, reason: str, advice: str) -> None:
+        super().__init__(f"{path} was not restored: {reason}; {advice}")
 
 
 class StoreError(StepstreamError):

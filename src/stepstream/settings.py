@@ -24,6 +24,7 @@ DATABASE_VARIABLE = "STEPSTREAM_DB"
 FILE_NAME = "stepstream.toml"
 
 _MIB = 1024 * 1024
+_TABLES = frozenset({"redaction", "backup"})
 
 
 class CommitterMode(StrEnum):
@@ -39,6 +40,53 @@ class Durability(StrEnum):
 
     PROCESS = "process"
     POWER = "power"
+
+
+class BackupLevel(StrEnum):
+    """How hard a backup is compressed; both are read by plain ``zstd -d``."""
+
+    DEFAULT = "default"
+    MAX = "max"
+
+
+class BackupSettings(BaseModel):
+    """Where backups go, how often, and how long they are kept.
+
+    Attributes:
+        target: ``s3://bucket/prefix`` or ``file:///directory``; ``gs://``, ``az://`` are untested.
+        endpoint: The address of an S3 server that is not Amazon's.
+        region: The region of the bucket.
+        path_style: Whether the bucket stands in the path of an S3 address, and not in its host.
+        level: How hard it is compressed.
+        every_hours: How often a server takes one by itself; 0 never.
+        increment_minutes: How often a server takes an increment between two full ones; 0 never.
+        drill_days: How often a server that takes backups by itself restores one to see that it can; 0 never.
+        keep_daily: Of how many days the last backup is kept.
+        keep_weekly: Of how many weeks.
+        keep_monthly: Of how many months.
+        patience_s: For how long a job goes on trying while the target fails.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
+
+    target: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+    path_style: bool = True
+    level: BackupLevel = BackupLevel.DEFAULT
+    every_hours: float = Field(default=0.0, ge=0)
+    increment_minutes: float = Field(default=0.0, ge=0)
+    drill_days: float = Field(default=7.0, ge=0)
+    keep_daily: int = Field(default=7, ge=1)
+    keep_weekly: int = Field(default=4, ge=0)
+    keep_monthly: int = Field(default=12, ge=0)
+    patience_s: float = Field(default=900.0, ge=0)
+
+    @field_validator("target", "endpoint", "region", mode="before")
+    @classmethod
+    def _read_nothing(cls, value: object) -> object:
+        """The empty text stands for nothing, as in the other options."""
+        return None if value == "" else value
 
 
 class RedactionPattern(BaseModel):
@@ -95,6 +143,7 @@ class Settings(BaseModel):
         spool_directory: Where steps for a server wait on this machine; None for the user's state directory.
         token_file: A file that holds the token for a server, where ``STEPSTREAM_TOKEN`` does not.
         redaction: A project's own secrets.
+        backup: Where backups go, how often, and how long they are kept.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
@@ -116,6 +165,7 @@ class Settings(BaseModel):
     spool_directory: str | None = None
     token_file: str | None = None
     redaction: RedactionSettings = RedactionSettings()
+    backup: BackupSettings = BackupSettings()
 
     @field_validator("spool_directory", "token_file", mode="before")
     @classmethod
@@ -145,9 +195,10 @@ class Settings(BaseModel):
         sources = dict.fromkeys(values, str(database.parent / FILE_NAME))
         for name in cls.model_fields:
             variable = ENVIRONMENT_PREFIX + name.upper()
-            if name != "redaction" and variable in environment:
+            if name not in _TABLES and variable in environment:
                 values[name] = environment[variable]
                 sources[name] = variable
+        _add_backup(values, sources, environment)
         for name, value in arguments.items():
             if value is not None:
                 values[name] = value
@@ -157,9 +208,27 @@ class Settings(BaseModel):
             return cls.model_validate(values, strict=False)
         except ValidationError as error:
             detail = error.errors(include_url=False)[0]
-            where = sources.get(str(detail["loc"][0]), str(detail["loc"][0]))
+            first = str(detail["loc"][0])
+            inner = sources.get(".".join(map(str, detail["loc"])))
+            if inner is not None and len(detail["loc"]) > 1:
+                raise ConfigurationInvalid(inner, repr(detail["input"]), detail["msg"]) from None
+            where = sources.get(first, first)
             place = where if len(detail["loc"]) == 1 else f"{where} {'.'.join(map(str, detail['loc']))}"
             raise ConfigurationInvalid(place, repr(detail["input"]), detail["msg"]) from None
+
+
+def _add_backup(values: dict[str, object], sources: dict[str, str], environment: Mapping[str, str]) -> None:
+    """Lay the variables of the table ``[backup]`` over what the file says."""
+    stated = {
+        name: variable
+        for name in BackupSettings.model_fields
+        if (variable := f"{ENVIRONMENT_PREFIX}BACKUP_{name.upper()}") in environment
+    }
+    table = values.get("backup", {})
+    # What is no table is refused as it stands.
+    if stated and isinstance(table, dict):
+        values["backup"] = table | {name: environment[variable] for name, variable in stated.items()}
+        sources.update({f"backup.{name}": variable for name, variable in stated.items()})
 
 
 def _from_file(path: Path) -> dict[str, object]:

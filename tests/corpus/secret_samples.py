@@ -119,6 +119,7 @@ SECRETS: dict[str, tuple[str, Callable[[Random], str]]] = {
     "digitalocean": ("digitalocean", lambda r: "do" + "p_v1_" + run(r, 64, HEX)),
     "docker": ("docker", lambda r: "dck" + "r_pat_" + run(r, 27, URL)),
     "vault": ("vault", lambda r: "hv" + "s." + run(r, 24, URL)),
+    "stepstream": ("stepstream", lambda r: "ss" + "t_" + r.randbytes(6).hex() + "_" + r.randbytes(32).hex()),
     "age": ("age", lambda r: "AGE-SECRET" + "-KEY-1" + run(r, 58).upper()),
     "jwt": ("jwt", jwt),
     "jwt encrypted": (

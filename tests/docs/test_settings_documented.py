@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from stepstream.settings import ENVIRONMENT_PREFIX, RedactionPattern, RedactionSettings, Settings
+from stepstream.settings import (
+    ENVIRONMENT_PREFIX,
+    BackupSettings,
+    RedactionPattern,
+    RedactionSettings,
+    Settings,
+)
 
 _ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \|$", re.MULTILINE)
 
@@ -25,13 +31,25 @@ def _as_written(value: object) -> str:
     return value.value if isinstance(value, Enum) else json.dumps(value)
 
 
-@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name != "redaction"])
+@pytest.mark.parametrize(
+    "name", [name for name in Settings.model_fields if name not in {"redaction", "backup"}]
+)
 def test_a_setting_is_documented(name: str, rows: dict[str, list[str]]) -> None:
     """The page names the setting, its variable, its default as it is in the code, and what it means."""
     variable, default, meaning = rows[name]
 
     assert variable == f"`{ENVIRONMENT_PREFIX}{name.upper()}`"
     assert default.strip("`") == _as_written(Settings.model_fields[name].default)
+    assert meaning.endswith(".")
+
+
+@pytest.mark.parametrize("name", BackupSettings.model_fields)
+def test_an_entry_of_backups_is_documented(name: str, rows: dict[str, list[str]]) -> None:
+    """The page names the entry, its variable, its default as it is in the code, and what it means."""
+    variable, default, meaning = rows[name]
+
+    assert variable == f"`{ENVIRONMENT_PREFIX}BACKUP_{name.upper()}`"
+    assert default.strip("`") == _as_written(BackupSettings.model_fields[name].default)
     assert meaning.endswith(".")
 
 
@@ -50,6 +68,7 @@ def test_the_redaction_table_is_documented(rows: dict[str, list[str]]) -> None:
 def test_no_setting_is_made_up(rows: dict[str, list[str]]) -> None:
     """Every row is about something that exists."""
     entries = {
+        *BackupSettings.model_fields,
         *RedactionSettings.model_fields,
         *(f"patterns.*.{name}" for name in RedactionPattern.model_fields),
     }

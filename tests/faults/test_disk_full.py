@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from tests.support.ledger import Ledger, drain
 from tests.support.nursery import until
 from tests.support.tiny_disk import Filler, on_tiny_disk
 
+from stepstream.errors import ArtifactRefused
+from stepstream.sdk.artifacts import ArtifactStore
 from stepstream.spool.directory import SpoolDirectory
 from stepstream.store.committer import Committer
 
@@ -201,6 +205,21 @@ def bound_of_the_spool(disk: Path) -> None:
     check(disk, writer)
 
 
+def file_that_does_not_fit(disk: Path) -> None:
+    """A file that the disk cannot hold is refused as one that it may hold later; nothing of it stays."""
+    store = ArtifactStore(disk / "history.db", settings(disk_free_bytes_min=0))
+    piece = bytes(1024 * 1024)
+    for size in (1, 20 * len(piece)):
+        with pytest.raises(ArtifactRefused) as refusal:
+            store.take_in(repeat(piece, 20), sha256(piece * 20).hexdigest(), size)
+        assert refusal.value.lacks_room
+    with pytest.raises(ArtifactRefused) as refusal:
+        store.take_in(repeat(piece, 2), sha256(b"").hexdigest(), 2 * len(piece))
+    assert not refusal.value.lacks_room
+    store.take_in(repeat(piece, 2), sha256(piece * 2).hexdigest(), 2 * len(piece))
+    assert len([path for path in store.path.rglob("*") if path.is_file()]) == 1
+
+
 SCENARIOS = [
     spool_runs_full,
     database_runs_full,
@@ -218,3 +237,8 @@ def test_a_full_disk_costs_what_was_refused_and_nothing_else(
 ) -> None:
     """Losses name exactly the steps that were refused, and recording goes on when there is room again."""
     on_tiny_disk(scenario, tmp_path, 12)
+
+
+def test_a_file_that_the_disk_cannot_hold_is_refused_for_now(tmp_path: Path) -> None:
+    """Whoever brings a file for which there is no room is told so, and not that his bytes are wrong."""
+    on_tiny_disk(file_that_does_not_fit, tmp_path, 12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from stepstream.server.page import BUILT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,3 +91,25 @@ def test_the_installed_package_is_complete(installed: Path, tmp_path: Path) -> N
     location = run(installed / "python", "-c", script, cwd=tmp_path).strip()
 
     assert location.startswith(str(installed.parent))
+
+
+@pytest.mark.skipif(not (BUILT / "index.html").is_file(), reason="the dashboard is not built")
+def test_the_dashboard_is_in_the_wheel(wheel: Path) -> None:
+    """The page is there with every file it names, and none of its sources."""
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+        page = packed.read("stepstream/server/dashboard/index.html").decode()
+    named = {f"stepstream/server/dashboard/{each}" for each in re.findall(r'"\./(assets/[^"]+)"', page)}
+
+    assert len(named) >= 3
+    assert named <= names
+    assert not [name for name in names if name.endswith((".ts", ".tsx")) or "node_modules" in name]
+
+
+def test_an_installation_is_small(installed: Path) -> None:
+    """All that an installation brings is at most 80 MB in at most 32 distributions."""
+    (packages,) = installed.parent.glob("lib/python3*/site-packages")
+    files = [path for path in packages.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+
+    assert sum(path.stat().st_size for path in files) <= 80e6
+    assert len(list(packages.glob("*.dist-info"))) <= 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from tests.support.reading_server import ReadingServer, serving
 
 from stepstream import ErrorReport, ObservabilityProvider, Thought
 from stepstream.reading.history import History
+from stepstream.reading.search.indexer import IndexerState, IndexProgress
 from stepstream.schemas.release import RELEASE
-from stepstream.server.stream.figures import StreamFigures
+from stepstream.server.stream.figures import StreamReport
 from stepstream.server.vitals import SystemReport
 
-FIGURES = StreamFigures(
+FIGURES = StreamReport(
     clients=3,
     channels=2,
     clients_total=9,
@@ -31,7 +33,9 @@ FIGURES = StreamFigures(
     ring_bytes=700,
     cursor=11,
     lag_ns=2_000_000,
+    trouble="step 3 cannot be read",
 )
+PROGRESS = IndexProgress(state=IndexerState.NO_ROOM, indexed_to=7, last_cursor=11)
 
 
 @pytest.fixture
@@ -130,7 +134,7 @@ def test_metrics_tell_the_same(live: ReadingServer) -> None:
 
 
 def test_metrics_of_the_stream_are_there_where_there_is_one(tmp_path: Path) -> None:
-    """The clients of a stream, and those that were cut, are counted among the metrics."""
+    """The clients of a stream, and those that were cut, are counted among the metrics, and what it cannot tell."""
     with HistoryBuilder(tmp_path / "history.db") as builder:
         builder.episode()
     server = ReadingServer(tmp_path / "history.db", stream_figures=lambda: FIGURES)
@@ -143,6 +147,25 @@ def test_metrics_of_the_stream_are_there_where_there_is_one(tmp_path: Path) -> N
     assert found["stepstream_stream_lag_seconds", ()] == 0.002
     assert report.stream is not None
     assert (report.stream.clients, report.stream.cursor) == (3, 11)
+    assert report.stream.trouble == "step 3 cannot be read"
+    assert found["stepstream_stream_troubled", ()] == 1
+
+
+def test_how_far_one_can_search_is_told(tmp_path: Path) -> None:
+    """The search index stands among the vitals and the metrics of whoever keeps it, and nowhere else."""
+    with HistoryBuilder(tmp_path / "history.db") as builder:
+        builder.episode()
+    with serving(tmp_path / "history.db") as server:
+        assert server.get("/system")["search"] is None
+        assert "stepstream_search" not in server.ask("/metrics").body.decode()
+        server.app.state.services = replace(server.services, index_progress=lambda: PROGRESS)
+        found = samples(server.ask("/metrics").body.decode())
+        report = SystemReport.model_validate_json(server.ask("/system").body)
+
+    assert report.search == PROGRESS
+    assert found["stepstream_search_index_cursor", ()] == 7
+    assert found["stepstream_search_index_lag_steps", ()] == 4
+    assert found["stepstream_search_index_state", (("stepstream_search_index_state", "no_room"),)] == 1
 
 
 @pytest.mark.parametrize(

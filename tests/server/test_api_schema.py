@@ -169,7 +169,6 @@ def test_everything_is_described() -> None:
         *(
             f"{name}?{parameter['name']}"
             for name, operation in every_operation(DOCUMENT)
-            if operation["tags"] != ["posting"]
             for parameter in operation.get("parameters", ())
             if not parameter.get("description")
         ),
@@ -185,6 +184,15 @@ def test_everything_is_described() -> None:
     assert not [
         name for name, schema in schemas(DOCUMENT).items() if "Attributes:" in schema.get("description", "")
     ]
+
+
+def test_no_two_enums_share_a_name() -> None:
+    """What a payload's field may be is what the payload's own schema says, not another enum of that name."""
+    described = DOCUMENT["components"]["schemas"]
+    for payload in CORE_KINDS.values():
+        for name, schema in payload.model_json_schema().get("$defs", {}).items():
+            if "enum" in schema:
+                assert described[name]["enum"] == schema["enum"], (payload.kind, name)
 
 
 def test_operations_are_called_as_their_functions() -> None:
@@ -210,6 +218,19 @@ def test_every_problem_has_one_shape() -> None:
             name
         )
     assert set(DOCUMENT["components"]["securitySchemes"]) == {"bearer", "session"}
+
+
+def test_what_is_sent_is_described() -> None:
+    """Whoever posts knows what to send, how each success is told, and every refusal that asks something of him."""
+    put = DOCUMENT["paths"][f"{API}/artifacts/{{sha256}}/bytes"]["put"]
+    binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+    assert put["requestBody"] == {"required": True, "content": binary}
+    assert [status for status in put["responses"] if status[0] == "2"] == ["201", "204"]
+    assert {"411", "413", "422", "507"} <= put["responses"].keys()
+    assert "404" not in put["responses"]
+    for path in ("steps", "kinds"):
+        assert {"200", "413", "415", "422"} <= DOCUMENT["paths"][f"{API}/{path}"]["post"]["responses"].keys()
 
 
 def test_a_step_is_told_apart_by_its_kind() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -14,31 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from stepstream.schemas.identity import is_id
-from stepstream.server.auth.rules import AccessRules
 from stepstream.server.auth.scope import Scope
 from stepstream.server.guard.limits import Limits
-
-CLOSED = AccessRules.read(host="127.0.0.1", require_token=True)
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("guard")
-
-
-@pytest.fixture(scope="module")
-def local(directory: Path) -> Iterator[GuardedServer]:
-    """A server as it is by default."""
-    with guarded_server(guarded_app(), directory / "local.db") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def closed(directory: Path) -> Iterator[GuardedServer]:
-    """A server that wants a token, and looks often whether it still holds."""
-    limits = Limits(recheck_interval_s=0.02, failures_burst=1_000)
-    with guarded_server(guarded_app(), directory / "closed.db", rules=CLOSED, limits=limits) as server:
-        yield server
 
 
 def drain(connection: ClientConnection) -> None:

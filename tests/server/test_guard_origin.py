@@ -2,52 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from tests.support.guarded_app import guarded_app
-from tests.support.guarded_server import GuardedServer, guarded_server, websocket
+from tests.support.guarded_server import GuardedServer, websocket
 from websockets.exceptions import InvalidStatus
 
-from stepstream.server.auth.rules import AccessRules
 from stepstream.server.auth.scope import Scope
-from stepstream.server.guard.limits import Limits
-
-CLOSED = AccessRules.read(host="127.0.0.1", require_token=True)
-PROXIED = AccessRules.read(
-    host="127.0.0.1",
-    allowed_hosts=["stepstream.example.org"],
-    trusted_proxies=["127.0.0.1", "10.0.0.0/8"],
-    root_path="/obs",
-)
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("guard")
-
-
-@pytest.fixture(scope="module")
-def local(directory: Path) -> Iterator[GuardedServer]:
-    """A server as it is by default."""
-    with guarded_server(guarded_app(), directory / "local.db") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def closed(directory: Path) -> Iterator[GuardedServer]:
-    """A server that wants a token, and looks often whether it still holds."""
-    limits = Limits(recheck_interval_s=0.02, failures_burst=1_000)
-    with guarded_server(guarded_app(), directory / "closed.db", rules=CLOSED, limits=limits) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def proxied(directory: Path) -> Iterator[GuardedServer]:
-    """A server behind a proxy that it believes."""
-    with guarded_server(guarded_app(), directory / "proxied.db", rules=PROXIED) as server:
-        yield server
 
 
 class TestNames:

@@ -10,12 +10,10 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 import apsw
 import pytest
 from tests.support.canned_server import CannedServer, answer
-from tests.support.fault_proxy import FaultProxy
 from tests.support.history_builder import EpisodeScript
 from tests.support.stream_clients import wait_for
 from tests.support.stream_server import LiveBuilder, StreamServer, think
@@ -32,41 +30,15 @@ from stepstream.schemas.stream import Delta
 from stepstream.server.auth.access import Scope
 from stepstream.spool.directory import SpoolDirectory
 
+pytestmark = pytest.mark.usefixtures("no_follower_stays")
+
 STREAM = "text/event-stream"
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Iterator[LiveBuilder]:
-    building = LiveBuilder(tmp_path / "history.db")
-    yield building
-    building.close()
-
-
-@pytest.fixture
-def episode(builder: LiveBuilder) -> EpisodeScript:
-    """An episode that has begun; that is step 1."""
-    script = builder.episode()
-    builder.commit()
-    return script
 
 
 @pytest.fixture
 def server(builder: LiveBuilder) -> Iterator[StreamServer]:
     with StreamServer(builder.path, heartbeat_s=0.5) as running:
         yield running
-
-
-@pytest.fixture
-def proxy(server: StreamServer) -> Iterator[FaultProxy]:
-    with FaultProxy(server.port) as between:
-        yield between
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_stays() -> Iterator[None]:
-    """Whatever a test does, the threads of its subscriptions are gone when those are closed."""
-    yield
-    assert followers() == []
 
 
 # -- the same as from a file

@@ -19,7 +19,7 @@ from tests.support.history_builder import EpisodeScript
 from tests.support.served_history import ServedHistory
 from tests.support.stream_clients import wait_for
 from tests.support.stream_server import LiveBuilder, StreamServer, think
-from tests.support.subscribers import cursors, followers, link_to, subscribe, take, thoughts
+from tests.support.subscribers import cursors, link_to, subscribe, take, thoughts
 
 from stepstream.errors import AccessDenied
 from stepstream.reading.history import History
@@ -28,41 +28,15 @@ from stepstream.schemas.event import Event, StepRecorded
 from stepstream.schemas.kinds import Thought
 from stepstream.sdk.provider import ObservabilityProvider
 
+pytestmark = pytest.mark.usefixtures("no_follower_stays")
+
 STREAM = "text/event-stream"
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Iterator[LiveBuilder]:
-    building = LiveBuilder(tmp_path / "history.db")
-    yield building
-    building.close()
-
-
-@pytest.fixture
-def episode(builder: LiveBuilder) -> EpisodeScript:
-    """An episode that has begun; that is step 1."""
-    script = builder.episode()
-    builder.commit()
-    return script
 
 
 @pytest.fixture
 def server(builder: LiveBuilder) -> Iterator[StreamServer]:
     with StreamServer(builder.path, heartbeat_s=0.5) as running:
         yield running
-
-
-@pytest.fixture
-def proxy(server: StreamServer) -> Iterator[FaultProxy]:
-    with FaultProxy(server.port) as between:
-        yield between
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_stays() -> Iterator[None]:
-    """Whatever a test does, the threads of its subscriptions are gone when those are closed."""
-    yield
-    assert followers() == []
 
 
 # -- server and wire go away and come back

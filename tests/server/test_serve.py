@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import socket
@@ -116,14 +117,14 @@ def test_a_second_server_says_that_there_is_one(served: ServedHistory) -> None:
         [sys.executable, "-m", "stepstream", "serve", "--port", "0", "--db", str(served.database)],
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=served.database.parent,
         env=child_environment(),
         timeout=30,
         check=False,
     )
 
     assert done.returncode == 1
-    assert str(served.pid) in done.stderr
+    assert f"process {served.pid} serves history.db already" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -181,6 +182,42 @@ def test_a_signal_ends_it_in_order(served: ServedHistory, number: int) -> None:
     shelf.audit()
     assert set(acknowledged) <= set(shelf.texts())
     assert shelf.texts() == sender.acknowledged
+
+
+def is_closed(port: int) -> bool:
+    """Whether nobody listens any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("method", ["POST /api/v1/steps", f"PUT /api/v1/artifacts/{'0' * 64}/bytes"])
+def test_a_second_signal_cuts_short_what_is_left(
+    served: ServedHistory, method: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever still sends is told that the server ends, the code is 0 all the same, and the log has no trace of code."""
+    head = (
+        f"{method} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", served.port)) as sending:
+        sending.settimeout(END_WITHIN_S)
+        sending.sendall(f"{head}[".encode())
+        # What comes later is answered, so that the server knows of what came before.
+        assert urllib3.request("GET", f"{served.url}/api/v1/health", retries=False).status == 200
+        os.kill(served.pid, signal.SIGTERM)
+        until(lambda: is_closed(served.port), "nobody is let in any more")
+
+        code = served.signal(signal.SIGTERM)
+
+        answer = b""
+        while data := sending.recv(65536):
+            answer += data
+    assert code == 0
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"the server is shutting down" in answer
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_was_acknowledged_survives_every_kill(served: ServedHistory) -> None:

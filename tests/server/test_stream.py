@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -18,27 +17,6 @@ from stepstream.schemas.stream import DeltasMessage, LiveMessage, StepsMessage
 from stepstream.server.auth.access import Scope
 
 NOBODY = "0190aaaa-0000-7000-8000-000000000000"
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Iterator[LiveBuilder]:
-    building = LiveBuilder(tmp_path / "history.db")
-    yield building
-    building.close()
-
-
-@pytest.fixture
-def episode(builder: LiveBuilder) -> EpisodeScript:
-    """An episode that has begun; that is step 1."""
-    script = builder.episode()
-    builder.commit()
-    return script
-
-
-@pytest.fixture
-def server(builder: LiveBuilder) -> Iterator[StreamServer]:
-    with StreamServer(builder.path) as serving:
-        yield serving
 
 
 def told(client: SseClient) -> list[int]:
@@ -195,7 +173,7 @@ def test_a_database_that_is_replaced_resets_everybody(
         for client, steps in ((live, [1, 2]), (filtered, [2])):
             assert client.message() == reset
             assert told(client) == steps
-        assert server.broadcast.trouble is None
+        assert server.broadcast.figures.trouble is None
     other.close()
 
 

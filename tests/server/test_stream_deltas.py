@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import pytest
 from tests.support.history_builder import EpisodeScript
 from tests.support.stream_clients import SseClient, address
 from tests.support.stream_server import LiveBuilder, StreamServer, log_call, think
@@ -18,27 +15,6 @@ from stepstream.server.stream.broadcast import Broadcast
 from stepstream.spool.directory import SpoolDirectory
 
 NOBODY = "0190aaaa-0000-7000-8000-000000000000"
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Iterator[LiveBuilder]:
-    building = LiveBuilder(tmp_path / "history.db")
-    yield building
-    building.close()
-
-
-@pytest.fixture
-def episode(builder: LiveBuilder) -> EpisodeScript:
-    """An episode that has begun; that is step 1."""
-    script = builder.episode()
-    builder.commit()
-    return script
-
-
-@pytest.fixture
-def server(builder: LiveBuilder) -> Iterator[StreamServer]:
-    with StreamServer(builder.path) as serving:
-        yield serving
 
 
 def delta(call: str, episode: str, text: str = "Let us") -> Delta:

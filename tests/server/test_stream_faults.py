@@ -6,11 +6,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
-import pytest
 from tests.support.history_builder import EpisodeScript
 from tests.support.stream_clients import SseClient, Tracker, address, wait_for
 from tests.support.stream_server import LiveBuilder, StreamServer, think
@@ -21,21 +19,6 @@ from stepstream.schemas.stream import StepsMessage
 
 ROOT = Path(__file__).resolve().parents[2]
 PADDING = "x" * 20_000
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Iterator[LiveBuilder]:
-    building = LiveBuilder(tmp_path / "history.db")
-    yield building
-    building.close()
-
-
-@pytest.fixture
-def episode(builder: LiveBuilder) -> EpisodeScript:
-    """An episode that has begun; that is step 1."""
-    script = builder.episode()
-    builder.commit()
-    return script
 
 
 def freeze(port: int, **parameters: str) -> SseClient:
@@ -223,7 +206,7 @@ def test_a_step_that_cannot_be_read_is_left_out_and_said(
         ):
             assert [step.cursor for step in client.steps(5)] == [1, 2, 4, 5, 6]
             assert server.broadcast.figures.steps_unreadable == 1
-            assert "cursor 3" in (server.broadcast.trouble or "")
+            assert "cursor 3" in (server.broadcast.figures.trouble or "")
 
 
 def test_a_live_step_that_cannot_be_read_is_left_out_and_said(
@@ -239,7 +222,7 @@ def test_a_live_step_that_cannot_be_read_is_left_out_and_said(
 
         assert [step.cursor for step in client.steps(2)] == [2, 4]
         assert server.broadcast.figures.steps_unreadable == 1
-        assert "cursor 3" in (server.broadcast.trouble or "")
+        assert "cursor 3" in (server.broadcast.figures.trouble or "")
 
 
 def test_a_file_that_is_no_history_is_waited_out(tmp_path: Path) -> None:
@@ -248,13 +231,13 @@ def test_a_file_that_is_no_history_is_waited_out(tmp_path: Path) -> None:
     apsw.Connection(str(database)).execute("CREATE TABLE recipe (name TEXT)")
     with StreamServer(database) as server, SseClient(server.port, address(after=0)) as client:
         client.head()
-        wait_for(lambda: "NotADatabase" in (server.broadcast.trouble or ""), "it says what is wrong")
+        wait_for(lambda: "NotADatabase" in (server.broadcast.figures.trouble or ""), "it says what is wrong")
         database.rename(tmp_path / "recipes.db")
         with LiveBuilder(database) as builder:
             builder.episode()
             builder.commit()
             assert [step.cursor for step in client.steps(1)] == [1]
-        wait_for(lambda: server.broadcast.trouble is None, "nothing is wrong any more")
+        wait_for(lambda: server.broadcast.figures.trouble is None, "nothing is wrong any more")
 
 
 def test_a_database_that_goes_away_is_waited_for(

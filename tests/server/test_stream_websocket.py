@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
@@ -21,21 +19,6 @@ from stepstream.schemas.stream import Delta, DeltasMessage, LiveMessage, StepsMe
 from stepstream.server.auth.access import Scope
 
 _ADAPTER: TypeAdapter[Told] = TypeAdapter(StreamMessage)
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Iterator[LiveBuilder]:
-    building = LiveBuilder(tmp_path / "history.db")
-    yield building
-    building.close()
-
-
-@pytest.fixture
-def episode(builder: LiveBuilder) -> EpisodeScript:
-    """An episode that has begun; that is step 1."""
-    script = builder.episode()
-    builder.commit()
-    return script
 
 
 def open_stream(port: int, *, takes_little: bool = False, **parameters: str) -> ClientConnection:

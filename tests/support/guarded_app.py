@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, FastAPI, Request
@@ -11,10 +12,10 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from stepstream.server import page
 from stepstream.server.auth import access
 from stepstream.server.auth.access import Principal, check_access, principal_of, require
 from stepstream.server.guard.answer import HANDLED_ERRORS, answer_problem
+from stepstream.server.page import page_router
 from stepstream.server.routes import session
 
 INSIDE = "what-nobody-outside-may-see"
@@ -134,7 +135,7 @@ def guarded_app() -> FastAPI:
         app.add_exception_handler(kind, answer_problem)
     app.include_router(router, prefix="/api/v1")
     app.include_router(session.router, prefix="/api/v1")
-    app.include_router(page.router)
+    app.include_router(page_router(Path("no dashboard")))
     app.router.routes.append(Route("/api/v1/events", _Raw(events)))
     app.router.routes.append(WebSocketRoute("/api/v1/ws", _Raw(websocket)))
     return app

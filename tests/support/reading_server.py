@@ -27,7 +27,7 @@ from stepstream.server.auth.access import Principal, Scope
 from stepstream.server.openapi import describe_api
 from stepstream.server.routes.reading import api_router
 from stepstream.server.services import Services
-from stepstream.server.stream.figures import StreamFigures
+from stepstream.server.stream.figures import StreamReport
 from stepstream.settings import Settings
 from stepstream.store.post_office import PostOffice
 
@@ -61,7 +61,7 @@ class ReadingServer:
         self,
         database: Path,
         scopes: frozenset[Scope] | None = frozenset(Scope),
-        stream_figures: Callable[[], StreamFigures] | None = None,
+        stream_figures: Callable[[], StreamReport] | None = None,
     ) -> None:
         """Prepare.
 
@@ -124,12 +124,18 @@ class ReadingServer:
         self.services.history.close()
 
     def ask(
-        self, path: str, *, method: str = "GET", headers: dict[str, str] | None = None, **query: object
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        **query: object,
     ) -> Answer:
         """Ask for a path below the API's root; parameters that are None are left out."""
         stated = [(name.rstrip("_"), value) for name, value in query.items() if value is not None]
         target = f"{self.url}{API}{path}" + (f"?{urlencode(stated, quote_via=quote)}" if stated else "")
-        answer = self._http.request(method, target, headers=headers, redirect=False)
+        answer = self._http.request(method, target, body=body, headers=headers, redirect=False)
         return Answer(answer.status, answer.headers, answer.data)
 
     def get(self, path: str, **query: object) -> JsonObject:

@@ -28,10 +28,11 @@ from stepstream.store.post_office import PostOffice
 from stepstream.store.sqlite.connection import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stepstream.schemas.kinds import Loss
     from stepstream.schemas.record import JsonObject
+    from stepstream.schemas.stream import Delta
     from stepstream.spool.clock import Clock
 
 WITHIN_S = 20.0
@@ -132,12 +133,21 @@ class Pen:
 class Office:
     """A committer, driven pass by pass."""
 
-    def __init__(self, place: Place, options: Settings | None = None, *, server: bool = False) -> None:
+    def __init__(
+        self,
+        place: Place,
+        options: Settings | None = None,
+        *,
+        server: bool = False,
+        on_deltas: Callable[[Sequence[Delta]], None] | None = None,
+    ) -> None:
         options = options or settings()
         self.place = place
         self.spool = SpoolDirectory(place.database, shared_group=options.spool_shared_group)
         self.post_office = PostOffice() if server else None
-        self.committer = Committer(place.database, self.spool, options, post_office=self.post_office)
+        self.committer = Committer(
+            place.database, self.spool, options, post_office=self.post_office, on_deltas=on_deltas
+        )
 
     def until(self, done: Callable[[], bool], within_s: float = WITHIN_S) -> None:
         """Make passes until something is so, or the deadline is over."""

@@ -215,4 +215,4 @@ def serve(database: str, port_file: str) -> None:
         hidden.write_text(str(server.port))
         hidden.rename(told)
         over.wait()
-        print(server.broadcast.figures, server.broadcast.trouble)
+        print(server.broadcast.figures)

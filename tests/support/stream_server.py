@@ -86,12 +86,17 @@ class _Uvicorn(uvicorn.Server):
 class _Open:
     """Lets everybody in, and answers errors as the guard does."""
 
-    def __init__(self, app: ASGIApp, scopes: frozenset[Scope] | None) -> None:
+    def __init__(
+        self, app: ASGIApp, scopes: frozenset[Scope] | None, still_valid: Callable[[], bool] | None
+    ) -> None:
         self._app = app
         self._principal = None if scopes is None else Principal("somebody", scopes)
+        self._still_valid = still_valid
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         connection["state"]["principal"] = self._principal
+        if self._still_valid is not None:
+            connection["state"]["still_valid"] = self._still_valid
         try:
             await self._app(connection, receive, send)
         except Refused as error:
@@ -124,9 +129,10 @@ class StreamServer:
         *,
         port: int = 0,
         scopes: frozenset[Scope] | None = frozenset(Scope),
+        still_valid: Callable[[], bool] | None = None,
         make: type[Broadcast] = Broadcast,
         drain_s: int = 10,
-        **options: float,
+        **options: float | Callable[[], bool],
     ) -> None:
         """Start it.
 
@@ -134,6 +140,7 @@ class StreamServer:
             database: What is streamed.
             port: Where another one listened before; any free one by default.
             scopes: What whoever comes may do; None for somebody unknown.
+            still_valid: Whether what lets them in holds still; it always does by default.
             make: What stands in for the product's broadcast.
             drain_s: How long its end waits for answers.
             **options: The broadcast's own.
@@ -142,6 +149,7 @@ class StreamServer:
         self.broadcast: Broadcast
         self._database = database
         self._scopes = scopes
+        self._still_valid = still_valid
         self._make = make
         self._drain_s = drain_s
         # So rare that a client which nobody woke is not rescued by a heartbeat within a test.
@@ -174,7 +182,7 @@ class StreamServer:
                     Route("/api/v1/events", EventStream(self.broadcast), methods=["GET"]),
                     WebSocketRoute("/api/v1/ws", WebSocketStream(self.broadcast)),
                 ]
-                app = _Open(Router(routes=routes), self._scopes)
+                app = _Open(Router(routes=routes), self._scopes, self._still_valid)
                 self._uvicorn = _Uvicorn(app, self.broadcast, self._started.set, self._drain_s)
                 async with self.broadcast:
                     await self._uvicorn.serve([self._listener])

@@ -92,6 +92,9 @@ def test_a_value_behind_a_secrets_name_is_replaced(template: str) -> None:
         "curl -H 'Authorization: Basic YTpi'",
         "postgres://ada:p@ss@db/x",
         "amqp://guest:guest@mq",
+        "my `password` is hunter2",
+        "my 'password' is hunter2",
+        'my "password" is hunter2',
     ],
 )
 def test_a_short_password_is_a_secret_too(text: str) -> None:
@@ -463,6 +466,8 @@ def leaves(value: object) -> object:
 @given(payloads(), payloads())
 @example(b'{"text":"password is hunter2"}', b"{}")
 @example(b'{"text":"API key is hunter2"}', b"{}")
+@example(b'{"text":"`password` is hunter2"}', b"{}")
+@example(b'{"text":"{\\"a\\":\\"\\\\\\"password\\\\\\"\\\\t is hunter2\\"}"}', b"{}")
 @example(b'{"text":"password\\t= \\t hunter2"}', b"{}")
 @example(b'{"text":"pa\\u0073\\u0073word=hunter2"}', b"{}")
 @example(b'{"text":"password\\u0009=hunter2"}', b"{}")

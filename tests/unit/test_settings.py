@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stepstream.errors import ConfigurationInvalid
-from stepstream.settings import CommitterMode, Durability, Settings
+from stepstream.settings import BackupLevel, BackupSettings, CommitterMode, Durability, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def test_text_from_the_environment_is_understood(
 
 
 def test_every_option_can_be_set_by_its_variable(database: Path) -> None:
-    """Each option but the table has a variable of its name, and a wrong word in it is named."""
+    """Each option but the tables has a variable of its name, and a wrong word in it is named."""
     for name, field in Settings.model_fields.items():
         variable = f"STEPSTREAM_{name.upper()}"
         if field.annotation == str | None:
@@ -82,10 +82,38 @@ def test_every_option_can_be_set_by_its_variable(database: Path) -> None:
             assert getattr(Settings.load(database, {variable: "/a/path"}), name) == "/a/path"
             assert getattr(Settings.load(database, {variable: ""}), name) is None
             continue
-        if name == "redaction":
+        if name in {"redaction", "backup"}:
             continue
         with pytest.raises(ConfigurationInvalid, match=variable):
             Settings.load(database, {variable: "no such thing"})
+
+
+def test_every_entry_of_backups_can_be_set_by_its_variable(database: Path) -> None:
+    """Each entry of [backup] has a variable, which beats the file; a wrong word in it is named."""
+    write(database, '[backup]\ntarget = "file:///old"\nkeep_daily = 3\n')
+    for name, field in BackupSettings.model_fields.items():
+        variable = f"STEPSTREAM_BACKUP_{name.upper()}"
+        if field.annotation == str | None:
+            assert getattr(Settings.load(database, {variable: "x"}).backup, name) == "x"
+            assert getattr(Settings.load(database, {variable: ""}).backup, name) is None
+            continue
+        with pytest.raises(ConfigurationInvalid, match=variable):
+            Settings.load(database, {variable: "no such thing"})
+    settings = Settings.load(
+        database, {"STEPSTREAM_BACKUP_LEVEL": "max", "STEPSTREAM_BACKUP_EVERY_HOURS": "24"}
+    )
+    assert settings.backup == BackupSettings(
+        target="file:///old", keep_daily=3, level=BackupLevel.MAX, every_hours=24.0
+    )
+
+
+@pytest.mark.parametrize("text", ["backup = 1", "[backup]\nno_such_entry = 1", "[backup]\nkeep_daily = 0"])
+def test_a_wrong_entry_of_backups_is_named(database: Path, text: str) -> None:
+    """What stands in the file and cannot be used is told with the file."""
+    write(database, text)
+
+    with pytest.raises(ConfigurationInvalid, match=r"stepstream\.toml"):
+        Settings.load(database, {"STEPSTREAM_BACKUP_TARGET": "file:///x"})
 
 
 @pytest.mark.parametrize(

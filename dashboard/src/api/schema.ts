@@ -4,7 +4,7 @@
 /** Entries that stand side by side, and have one relation. */
 export interface AlignedBlock {
   /** How they belong together. */
-  relation: Relation;
+  relation: BlockRelation;
   /** How many they are; always one where it is changed. */
   entries: number;
   /** The sequence of the first one in the first episode; None where that has none of them. */
@@ -72,6 +72,25 @@ export interface ArtifactRef {
   /** The absolute path of a file that was not copied; None when the bytes are kept. */
   path: string | null;
 }
+
+/** How the backups of the database stand. */
+export interface BackupReport {
+  /** Where they go; None where nobody says. */
+  target: string | null;
+  /** Whether the last one that succeeded is older than it should be. */
+  is_stale: boolean;
+  /** When the last one was begun that succeeded; ns since 1970 UTC. */
+  last_success_at: number | null;
+  /** When one was last restored to see that it can be; ns since 1970 UTC. */
+  last_drill_at: number | null;
+  /** The job that runs. */
+  running: Job | null;
+  /** The last jobs, the newest first. */
+  jobs: Job[];
+}
+
+/** How entries of two episodes belong together. */
+export type BlockRelation = "same" | "changed" | "only_a" | "only_b";
 
 /** An agent in a role. */
 export interface BucketLane {
@@ -443,6 +462,18 @@ export interface EpisodeState {
   plan: PlanItem[];
 }
 
+/** An episode in equal parts of its time. */
+export interface EpisodeStrip {
+  /** How many steps there are. */
+  steps: number;
+  /** When the first part begins; ns since 1970 UTC. */
+  since: number;
+  /** How long each part is. */
+  width_ns: number;
+  /** The parts, empty ones too. */
+  buckets: StripBucket[];
+}
+
 /** An episode as a list shows it. */
 export interface EpisodeSummary {
   /** The episode, with the number of its steps and errors. */
@@ -769,6 +800,21 @@ export interface HistoryStatistics {
   moment_ns: number;
 }
 
+/** How far an index is. */
+export interface IndexProgress {
+  /** ``waiting`` for a history, ``indexing``, ``current``, ``elsewhere`` when another process does the work, ``no_room`` on the disk, or ``failed``. */
+  state: IndexerState;
+  /** The cursor that it reached. */
+  indexed_to: number;
+  /** The last cursor there was. */
+  last_cursor: number;
+  /** What keeps it from its work. */
+  problem: string | null;
+}
+
+/** What an indexer does. */
+export type IndexerState = "waiting" | "indexing" | "current" | "elsewhere" | "no_room" | "failed";
+
 /** Something that happened at one moment; the attributes are those of a span. */
 export interface Instant {
   /** The step. */
@@ -841,6 +887,58 @@ export interface InterventionStep {
   /** What happened. */
   payload: Intervention;
 }
+
+/** A backup or a drill, as it stands or as it ended. */
+export interface Job {
+  /** What it is called. */
+  id: string;
+  /** What it does. */
+  kind: JobKind;
+  /** Who asked for it. */
+  trigger: Trigger;
+  /** Where the backups are. */
+  target: string;
+  /** How it stands. */
+  state: JobState;
+  /** What it is at, or was at when it ended. */
+  stage: Stage;
+  /** ns since 1970 UTC. */
+  started_at: number;
+  /** ns since 1970 UTC. */
+  ended_at: number | null;
+  /** How far the stage is. */
+  done_bytes: number;
+  /** How far it goes; 0 when nobody knows. */
+  total_bytes: number;
+  /** The backup that was taken, or restored. */
+  backup: string | null;
+  /** How many bytes the database has, or what was added to it. */
+  size_bytes: number | null;
+  /** How many bytes of it lie on the target. */
+  stored_bytes: number | null;
+  /** How many steps the database holds. */
+  steps: number | null;
+  /** Its last cursor. */
+  cursor: number | null;
+  /** How many files travelled with it. */
+  artifacts_sent: number;
+  /** How many should have, and could not be had. */
+  artifacts_lacking: number;
+  /** Whether what lies on the target was read again and is what was sent. */
+  is_verified: boolean;
+  /** What else is worth knowing. */
+  note: string | null;
+  /** Why it failed. */
+  error: string | null;
+  /** Of which kind that is. */
+  error_type: string | null;
+}
+
+/** What a job does. */
+export type JobKind = "full" | "increment" | "drill";
+
+/** How a job stands. */
+export type JobState = "running" | "succeeded" | "failed";
 
 /** Any JSON. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
@@ -1592,8 +1690,8 @@ export interface RedactionCount {
   count: number;
 }
 
-/** How entries of two episodes belong together. */
-export type Relation = "same" | "changed" | "only_a" | "only_b";
+/** How an earlier exception belongs to a later one. */
+export type Relation = "cause" | "context";
 
 /** The cursor that was asked for is not of this database's life; what follows starts at ``cursor``. */
 export interface Reset {
@@ -1809,6 +1907,9 @@ export interface SpoolReport {
   segments: SegmentReport[];
 }
 
+/** What a job is at. */
+export type Stage = "probing" | "copying" | "attaching" | "uploading" | "verifying" | "finishing" | "tidying" | "restoring" | "done";
+
 /** The state of an episode. */
 export type Status = "running" | "completed" | "failed" | "cancelled" | "interrupted";
 
@@ -2018,6 +2119,18 @@ export interface StreamReport {
   cursor: number | null;
   /** How long after its commit the newest step was there to be told. */
   lag_ns: number;
+  /** What keeps it from telling everything; None where nothing does. */
+  trouble: string | null;
+}
+
+/** One part of an episode's time. */
+export interface StripBucket {
+  /** The sequence it begins with: that of its first step, or of the next one behind it. */
+  first: number;
+  /** How many steps occurred in it. */
+  steps: number;
+  /** How many of them are error reports. */
+  errors: number;
 }
 
 /** How a server and what it serves stand. */
@@ -2032,6 +2145,8 @@ export interface SystemReport {
   spool: SpoolReport | null;
   /** The live stream; None where there is none. */
   stream: StreamReport | null;
+  /** The search index; None where nobody keeps it here. */
+  search: IndexProgress | null;
   /** How many processes have logged and not ended. */
   recorders_running: number;
   /** How many Loss steps there are. */
@@ -2213,6 +2328,9 @@ export interface ToolResultPart {
   /** Whether it is an error. */
   is_error: boolean;
 }
+
+/** Who asked for a job. */
+export type Trigger = "command" | "request" | "schedule";
 
 /** Tokens as the provider counted them. */
 export interface Usage {

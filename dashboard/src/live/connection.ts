@@ -2,8 +2,11 @@
 
 import { Beat } from "../parts/beat";
 
-/** `catching up` is between coming back and having heard all that was missed. */
-export type Standing = "connecting" | "catching up" | "live" | "away";
+/**
+ * `catching up` is between coming back and having heard all that was missed; `connected` is said where a view asks
+ * and nothing is listened to.
+ */
+export type Standing = "connecting" | "catching up" | "live" | "connected" | "away";
 
 /** One for the page: the view that listens says how it stands. */
 class Connection extends Beat {
@@ -21,6 +24,14 @@ class Connection extends Beat {
       this.standing = standing;
       this.changed();
     }
+  }
+
+  /** The server answered a view that asks. */
+  answered(): void {
+    this.heardAtMs = Date.now();
+    if (this.standing === "connected") return;
+    this.standing = "connected";
+    this.changed();
   }
 
   /** The connection is gone. */

@@ -24,12 +24,13 @@ export function listen(question: Question, listener: Listener): () => void {
   const worker = new Worker(new URL("./feed.worker.ts", import.meta.url), { type: "module" });
   worker.onmessage = ({ data }: MessageEvent<Report>) => {
     if (data.type === "message") listener.onMessage(data.message);
-    else listener.onAway(data.sinceMs);
+    else if (data.type === "away") listener.onAway(data.sinceMs);
+    else dispatchEvent(new Event("turnedaway"));
   };
   const http = new URL(api(""), location.href);
   const wish: Wish = {
     address: `${http.protocol === "https:" ? "wss" : "ws"}://${http.host}${http.pathname}/ws`,
-    health: `${http.href}/health`,
+    session: `${http.href}/session`,
     after: question.after,
     filter: question.filter ?? "",
     episode: question.episode ?? null,

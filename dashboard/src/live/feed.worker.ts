@@ -10,7 +10,7 @@ import type { StreamMessage } from "../api/schema";
 
 const PAUSE_MS_MIN = 250;
 const PAUSE_MS_MAX = 10_000;
-const SILENCE_MS = 15_000;
+const SILENCE_MS = 30_000;
 const BEHIND = 1013;
 
 let wish: Wish | null = null;
@@ -48,8 +48,9 @@ function connect(): void {
     tell({ type: "message", message });
   };
   opened.onclose = (event) => {
-    if (socket !== opened) return;
+    if (socket !== opened || wish === null) return;
     socket = null;
+    void askWhy(wish);
     // Whoever fell behind comes back at once; everybody else gives the server time, each another one.
     const wait = event.code === BEHIND ? 0 : pause * (0.75 + Math.random() / 2);
     tell({ type: "away", sinceMs: heardAt });
@@ -58,14 +59,18 @@ function connect(): void {
   };
 }
 
-// A connection that was cut without a word looks like one on which nothing happens: then the server is asked.
-setInterval(async () => {
-  if (wish === null || socket === null || socket.readyState !== WebSocket.OPEN) return;
-  if (Date.now() - heardAt < SILENCE_MS) return;
-  try {
-    await fetch(wish.health, { cache: "no-store", signal: AbortSignal.timeout(SILENCE_MS) });
-    heardAt = Date.now();
-  } catch {
-    connect();
-  }
+// A connection that was cut without a word looks like one on which nothing happens. To come back behind the last
+// message costs little and misses nothing.
+setInterval(() => {
+  if (socket?.readyState === WebSocket.OPEN && Date.now() - heardAt > SILENCE_MS) connect();
 }, SILENCE_MS / 3);
+
+/** Whoever cannot connect may have been signed out meanwhile; a browser does not say why it was turned away. */
+async function askWhy(asked: Wish): Promise<void> {
+  try {
+    const answer = await fetch(asked.session, { cache: "no-store", credentials: "same-origin" });
+    if (answer.status === 401) tell({ type: "turned away" });
+  } catch {
+    // The server is not there; the connection is tried again anyway.
+  }
+}

@@ -1,6 +1,6 @@
 /** The filter: one line in the grammar that API, stream and command line share; a wrong one shows where. */
 
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react";
 
 import { Problem } from "../api/client";
 
@@ -11,15 +11,20 @@ interface Properties {
   error: unknown;
   label: string;
   placeholder: string;
+  /** Whether `/` comes here; not where a view has a field that is more to the point. */
+  isReachedBySlash?: boolean;
+  /** What stands beside it, such as the saved views. */
+  children?: ReactNode;
 }
 
 /** See above. Enter applies, Escape takes back; `/` from anywhere comes here. */
-export function FilterField({ value, onChange, error, label, placeholder }: Properties) {
+export function FilterField({ value, onChange, error, label, placeholder, isReachedBySlash = true, children }: Properties) {
   const [text, setText] = useState(value);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => setText(value), [value]);
 
   useEffect(() => {
+    if (!isReachedBySlash) return;
     const onKey = (event: KeyboardEvent): void => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || isTyping(event.target)) return;
       event.preventDefault();
@@ -27,12 +32,14 @@ export function FilterField({ value, onChange, error, label, placeholder }: Prop
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
-  }, []);
+  }, [isReachedBySlash]);
 
   const wrong = error instanceof Problem && error.status === 400 && text === value ? error : null;
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     onChange(text.trim());
+    // The next keys are for the list again.
+    field.current?.blur();
   };
   return (
     <form className="filter" role="search" onSubmit={submit}>
@@ -58,6 +65,7 @@ export function FilterField({ value, onChange, error, label, placeholder }: Prop
           ✕
         </button>
       )}
+      {children}
       {wrong && (
         <p id="filter-problem" className="filter-problem bad" role="alert">
           {wrong.details?.position != null && (
@@ -75,5 +83,6 @@ export function FilterField({ value, onChange, error, label, placeholder }: Prop
 
 /** Whether keys go into a field, and must not be taken for commands. */
 export function isTyping(target: EventTarget | null): boolean {
+  if (target instanceof HTMLInputElement && target.type === "checkbox") return false;
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }

@@ -14,6 +14,8 @@ const BEYOND = 12;
 export interface ListHandle {
   /** Bring a row into sight; `"start"` puts it on top. */
   show(index: number, where?: "start" | "nearest" | "end"): void;
+  /** The first row that begins in sight. */
+  top(): number;
 }
 
 interface Properties {
@@ -73,11 +75,12 @@ export function FixedList({ length, rowHeight, label, row, onRange, onEnd, handl
       else if (at + rowHeight > seen + height) current.scrollTop = (at + rowHeight - height) * scale;
       look();
     },
-  }), [length, rowHeight, look]);
+    top: () => Math.min(Math.max(0, length - 1), Math.ceil(offset / rowHeight)),
+  }), [length, rowHeight, look, offset]);
 
   const shift = view.top + first * rowHeight - offset;
   return (
-    <div ref={pane} className={`list ${className ?? ""}`} onScroll={look} role="rowgroup" aria-label={label} tabIndex={-1}>
+    <div ref={pane} className={`list ${className ?? ""}`} onScroll={look} role="rowgroup" aria-label={label} tabIndex={0}>
       <div className="list-spread" style={{ height: spread }}>
         <div className="list-rows" style={{ transform: `translateY(${shift}px)` }}>
           {Array.from({ length: Math.max(0, last - first) }, (_, place) => row(first + place))}

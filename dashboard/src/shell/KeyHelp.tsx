@@ -5,7 +5,8 @@ import { useEffect, useRef } from "react";
 const KEYS: [string, [string, string][]][] = [
   ["Everywhere", [
     ["?", "these keys"],
-    ["/", "to the filter"],
+    ["Ctrl+K", "views, commands, episodes"],
+    ["/", "to the filter, or to the words"],
     ["t", "the next theme"],
     ["Esc", "back"],
   ]],
@@ -14,12 +15,30 @@ const KEYS: [string, [string, string][]][] = [
     ["g G", "start, end (follow)"],
     ["Enter", "open"],
   ]],
+  ["Episodes", [
+    ["x", "mark one to compare"],
+    ["X", "compare the two that are marked"],
+  ]],
   ["An episode", [
     ["e E", "next, previous error"],
     ["1 2", "transcript, table"],
+    ["3 4 5", "waterfall, graph, plots"],
+    ["Space", "replay it, pause, go on"],
     ["o", "to the step that it opens or closes"],
     ["c", "copy a link to the step"],
     ["y", "copy the step as JSON"],
+    ["← →", "along the strip that has the focus"],
+  ]],
+  ["Waterfall", [
+    ["w s", "zoom in, out"],
+    ["a d", "to the left, to the right"],
+    ["0", "the whole episode"],
+    [". ,", "next, previous in the lane"],
+  ]],
+  ["Compare", [
+    ["d", "to the first difference"],
+    ["j k", "next, previous difference"],
+    ["g G", "start, end"],
   ]],
 ];
 

@@ -1,6 +1,6 @@
 /** What every view stands in: the way between views, how the connection stands, and who one is. */
 
-import { type ReactNode, Suspense, lazy, useState } from "react";
+import { type ReactNode, Suspense, lazy, useEffect, useState, useSyncExternalStore } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 
 import { Trouble } from "../parts/Trouble";
@@ -8,30 +8,58 @@ import { useKeys } from "../parts/keys";
 import { EpisodesView } from "../views/episodes/EpisodesView";
 import { ConnectionMark } from "./ConnectionMark";
 import { KeyHelp } from "./KeyHelp";
+// With the page itself: what is typed right behind the key that opens it must not be lost.
+import Palette from "./Palette";
 import { SignIn } from "./SignIn";
-import { useSession, useSigning } from "./session";
-import { nextTheme, theme } from "./theme";
+import { useSession, useSignedOut, useSigning } from "./session";
+import { nextTheme, onTheme, theme } from "./theme";
 
+const CompareView = lazy(() => import("../views/compare/CompareView"));
 const EpisodeView = lazy(() => import("../views/episode/EpisodeView"));
+const SearchView = lazy(() => import("../views/search/SearchView"));
+const StatisticsView = lazy(() => import("../views/statistics/StatisticsView"));
+const SystemView = lazy(() => import("../views/system/SystemView"));
 
 const VIEWS = [
   ["/", "Episodes"],
+  ["/search", "Search"],
+  ["/statistics", "Metrics"],
+  ["/system", "System"],
 ] as const;
 
 /** See above. */
 export function Shell() {
   const { session, error } = useSession();
   const [isHelpOpen, setHelpOpen] = useState(false);
+  const [isPaletteOpen, setPaletteOpen] = useState(false);
+  usePaletteKey(() => setPaletteOpen(true));
+  useSignedOut();
   useKeys({ "?": () => setHelpOpen(true), t: () => nextTheme() });
   return (
     <div className="shell">
-      <Bar onHelp={() => setHelpOpen(true)} />
+      <Bar onHelp={() => setHelpOpen(true)} onPalette={() => setPaletteOpen(true)} />
       <div className="page">
         {error ? <Trouble error={error} /> : session === null ? <SignIn /> : session && <Views />}
       </div>
       {isHelpOpen && <KeyHelp onClose={() => setHelpOpen(false)} />}
+      {isPaletteOpen && session && (
+        <Palette onClose={() => setPaletteOpen(false)} onKeys={() => setHelpOpen(true)} />
+      )}
     </div>
   );
+}
+
+/** Ctrl+K, or Cmd+K, works in fields too. */
+function usePaletteKey(open: () => void): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+      event.preventDefault();
+      if (document.querySelector("dialog[open]") === null) open();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  });
 }
 
 function Views() {
@@ -41,6 +69,10 @@ function Views() {
         <Route path="/"><EpisodesView /></Route>
         <Route path="/episodes"><EpisodesView /></Route>
         <Route path="/episodes/:id">{({ id }) => <EpisodeView key={id} id={id} />}</Route>
+        <Route path="/compare"><CompareView /></Route>
+        <Route path="/search"><SearchView /></Route>
+        <Route path="/statistics"><StatisticsView /></Route>
+        <Route path="/system"><SystemView /></Route>
         <Route>
           <div className="note">
             <h1>There is no such page.</h1>
@@ -52,11 +84,11 @@ function Views() {
   );
 }
 
-function Bar({ onHelp }: { onHelp(): void }) {
+function Bar({ onHelp, onPalette }: { onHelp(): void; onPalette(): void }) {
   const [path] = useLocation();
   const { session } = useSession();
   const { signOut } = useSigning();
-  const [chosen, setChosen] = useState(theme);
+  const chosen = useSyncExternalStore(onTheme, theme);
   const csrf = session?.csrf_token ?? null;
   return (
     <header className="bar">
@@ -70,7 +102,8 @@ function Bar({ onHelp }: { onHelp(): void }) {
       </nav>
       <span className="stretch" />
       <ConnectionMark />
-      <button className="plain" onClick={() => setChosen(nextTheme())} aria-label={`Theme: ${chosen}; press for the next`}>
+      <button className="plain" onClick={onPalette} aria-label="Ctrl K: command palette"><kbd>Ctrl K</kbd></button>
+      <button className="plain" onClick={nextTheme} aria-label={`Theme: ${chosen}; press for the next`}>
         {chosen === "dark" ? "☾" : chosen === "light" ? "☀" : "◐"}
       </button>
       <button className="plain" onClick={onHelp} aria-label="Keys">?</button>

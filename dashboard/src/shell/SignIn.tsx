@@ -2,11 +2,12 @@
 
 import { type FormEvent, useState } from "react";
 
-import { useSigning } from "./session";
+import { useSession, useSigning } from "./session";
 
 /** See above. */
 export function SignIn() {
   const { signIn } = useSigning();
+  const { refusal } = useSession();
   const [error, setError] = useState<string | null>(null);
   const submit = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault();
@@ -22,6 +23,7 @@ export function SignIn() {
   return (
     <main className="note">
       <h1>Sign in</h1>
+      {refusal && <p>{refusal}</p>}
       <p>
         This server lets in whom it knows. <code>stepstream token create --scope read</code> prints a token on the
         machine where it runs.

@@ -1,7 +1,8 @@
 /** The theme: the system's, unless the person chose one. */
 
 const KEY = "stepstream-theme";
-const THEMES = ["system", "light", "dark"] as const;
+/** Those that can be chosen. */
+export const THEMES = ["system", "light", "dark"] as const;
 
 /** One of the three. */
 export type Theme = (typeof THEMES)[number];
@@ -21,10 +22,21 @@ export function applyTheme(): void {
 
 /** Choose the next theme; returns it. */
 export function nextTheme(): Theme {
-  const chosen = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length] ?? "system";
+  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length] ?? "system";
+  chooseTheme(next);
+  return next;
+}
+
+/** Choose a theme. */
+export function chooseTheme(chosen: Theme): void {
   localStorage.setItem(KEY, chosen);
   applyTheme();
   // What is drawn on canvases reads its colours anew.
   dispatchEvent(new Event("themechange"));
-  return chosen;
+}
+
+/** Be told when another theme is chosen; pass it to `useSyncExternalStore`. */
+export function onTheme(listener: () => void): () => void {
+  addEventListener("themechange", listener);
+  return () => removeEventListener("themechange", listener);
 }

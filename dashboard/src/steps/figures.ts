@@ -31,7 +31,8 @@ export function ago(ns: number, nowMs: number): string {
 
 /** A clock's time with milliseconds, in the browser's zone. */
 export function clock(ns: number): string {
-  const date = new Date(ns / 1e6);
+  // A number of JavaScript may fall short of the full millisecond by a quarter of a microsecond.
+  const date = new Date(ns / 1e6 + 0.0005);
   const two = (part: number): string => String(part).padStart(2, "0");
   const milliseconds = String(date.getMilliseconds()).padStart(3, "0");
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${milliseconds}`;

@@ -4,6 +4,7 @@ import type { ChatMessage, CoreStep, JsonValue, Step } from "../api/schema";
 
 const CHARACTERS_MAX = 400;
 const DEPTH_MAX = 3;
+const FIELDS_MAX = 20;
 
 /** The line of a step, without its kind. */
 export function headline(step: Step): string {
@@ -11,7 +12,7 @@ export function headline(step: Step): string {
 }
 
 function words(step: Step): string {
-  if (!isCore(step)) return shortJson(step.payload as JsonValue);
+  if (!isCore(step)) return fieldsOf(step.payload);
   switch (step.kind) {
     case "thought":
       return step.payload.text;
@@ -77,12 +78,20 @@ function argumentsOf(values: { [key: string]: JsonValue }): string {
     .join(", ");
 }
 
+/** Of a kind of a project's own: its fields as they came, numbers with the digits that are read. */
+function fieldsOf(payload: { [key: string]: JsonValue }): string {
+  return Object.entries(payload)
+    .slice(0, FIELDS_MAX)
+    .map(([name, value]) => `${name} ${typeof value === "number" ? Number(value.toPrecision(6)) : shortJson(value, 1)}`)
+    .join(" · ");
+}
+
 function shortJson(value: JsonValue, depth = 0): string {
   if (typeof value === "string") return depth === 0 ? value : JSON.stringify(value.slice(0, CHARACTERS_MAX));
   if (value === null || typeof value !== "object") return String(value);
   if (depth >= DEPTH_MAX) return "…";
-  if (Array.isArray(value)) return `[${value.slice(0, 20).map((each) => shortJson(each, depth + 1)).join(", ")}]`;
-  const fields = Object.entries(value).slice(0, 20);
+  if (Array.isArray(value)) return `[${value.slice(0, FIELDS_MAX).map((each) => shortJson(each, depth + 1)).join(", ")}]`;
+  const fields = Object.entries(value).slice(0, FIELDS_MAX);
   return `{${fields.map(([name, each]) => `${name}: ${shortJson(each, depth + 1)}`).join(", ")}}`;
 }
 

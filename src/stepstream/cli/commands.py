@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stepstream.cli.backup import backup
+from stepstream.cli.backups import backups
 from stepstream.cli.demo import demo
 from stepstream.cli.doctor import doctor
 from stepstream.cli.export import export
@@ -14,6 +16,7 @@ from stepstream.cli.failure import TRACEBACK_VARIABLE, guarded
 from stepstream.cli.init import init
 from stepstream.cli.ls import ls
 from stepstream.cli.migrate import migrate
+from stepstream.cli.restore import restore
 from stepstream.cli.search import search
 from stepstream.cli.serve import serve
 from stepstream.cli.show import show
@@ -39,6 +42,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "search": search,
     "export": export,
     "snapshot": snapshot,
+    "backup": backup,
+    "backups": backups,
+    "restore": restore,
     "sql": sql,
     "serve": serve,
     "verify": verify,

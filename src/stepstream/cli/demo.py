@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -52,6 +52,14 @@ def demo(
     speed: Annotated[
         float, typer.Option("--speed", min=0.01, help="How fast it goes by when it is watched.")
     ] = 1.0,
+    page: Annotated[
+        bool | None,
+        typer.Option(
+            "--page/--no-page",
+            help="Show it in a browser, too, which stays until Ctrl+C; else where one can be opened.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")] = False,
     as_json: JsonOption = False,
     db: Annotated[
@@ -64,16 +72,43 @@ def demo(
     With --steps, --rate or --episodes nothing is shown and it works as fast as it is told to.
     """
     from stepstream.cli.output import Output
+    from stepstream.cli.page import page_beside
 
     output = Output()
     load = Load(steps, rate, episodes)
-    with _place(db, leave_files=not load.is_wanted) as (provider, folder):
+    has_page = page if page is not None else output.is_terminal and not (quiet or as_json or load.is_wanted)
+    with ExitStack() as stack:
+        provider, folder = stack.enter_context(_place(db, leave_files=not load.is_wanted))
+        url = stack.enter_context(page_beside(provider.database)) if has_page else None
+        is_seen = url is not None and _announce(url, output)
         if load.is_wanted:
             verdicts = _load(provider, folder, problem, load, output, quiet=quiet)
         else:
             verdicts = [_watch(provider, folder, problem, speed, output, is_shown=not (quiet or as_json))]
         committed = provider.flush(_GRACE_S if _is_committed_for(provider) else 0.0)
-    _report(provider, verdicts, load, output, committed=committed, as_json=as_json)
+        _report(provider, verdicts, load, output, committed=committed, as_json=as_json)
+        if url is not None and (page or is_seen):
+            _stay(url, output)
+
+
+def _announce(url: str, output: Output) -> bool:
+    """Say where the page is; tells whether a browser was opened on it."""
+    from stepstream.cli.output import bold
+    from stepstream.cli.page import show_in_browser
+
+    output.say("live in a browser: ", bold(url))
+    output.say()
+    return show_in_browser(url)
+
+
+def _stay(url: str, output: Output) -> None:
+    """Leave the page there for as long as the person wants to look around."""
+    output.say()
+    output.say(f"the page stays at {url} until Ctrl+C")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        output.say()
 
 
 class Load(NamedTuple):
@@ -265,7 +300,7 @@ def _tell(verdicts: list[Verdict], database: Path, output: Output, *, is_load: b
         output.say(Span(verdict.outcome, ink), f": {verdict.reason}")
         output.say(dim(f"{steps} in {shown_path(database)}"))
     output.say()
-    for command in ("show @last", "show @last --errors", "ls"):
+    for command in ("show @last", "show @last --errors", "serve --open"):
         output.say(f"  {pasted(command, database)}")
 
 

@@ -31,7 +31,7 @@ from stepstream.store.sqlite.connection import check_library
 from stepstream.store.sqlite.migration import newest_version, schema_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from stepstream.reading.database import Reader
@@ -182,17 +182,19 @@ def _room(patient: Patient) -> Iterator[Check]:
         return
     info = os.statvfs(patient.database.parent)
     free = info.f_bavail * info.f_frsize
-    percent = 100.0 * info.f_bavail / max(1, info.f_blocks)
-    least = patient.settings.disk_free_bytes_min
-    least_percent = patient.settings.disk_free_percent_min
+    yield room(free, 100.0 * info.f_bavail / max(1, info.f_blocks), patient.settings)
+
+
+def room(free: int, percent: float, settings: Settings) -> Check:
+    """Whether the disk of a spool has so much room that recording goes on."""
+    least, least_percent = settings.disk_free_bytes_min, settings.disk_free_percent_min
     limits = f"{bytes_held(least)} or {least_percent:g} %"
     seen = f"{bytes_held(free)} free, {percent:.0f} %; recording stops below {limits}"
     if free < least or percent < least_percent:
-        yield fail("room", seen, "make room on this disk; until then new steps are refused and counted")
-    elif free < _ROOM_FACTOR * least:
-        yield warn("room", seen, "make room on this disk soon")
-    else:
-        yield ok("room", seen)
+        return fail("room", seen, "make room on this disk; until then new steps are refused and counted")
+    if free < _ROOM_FACTOR * least:
+        return warn("room", seen, "make room on this disk soon")
+    return ok("room", seen)
 
 
 # -- the file
@@ -354,26 +356,26 @@ def _waiting(patient: Patient) -> Iterator[Check]:
     seen = f"{bytes_held(waiting)} wait, {recording} recording"
     if waiting:
         seen += f", the oldest segment is {age(time.time_ns() - min(each.changed_at for each in ours))} old"
-    if held >= bound:
-        yield fail(
-            "spool",
-            f"{seen}; full at {bytes_held(bound)}: new steps are refused",
-            pasted("ls", patient.database),
-        )
-    elif held > bound // 2:
-        yield warn(
-            "spool", f"{seen}; {bytes_held(held)} of {bytes_held(bound)} used", pasted("ls", patient.database)
-        )
-    else:
-        yield ok("spool", seen)
+    yield fullness(seen, held, bound, pasted("ls", patient.database))
     yield from _foreign(segments, own, patient.database)
-    refused = sum(each.tally.refused for each in ours if each.tally is not None)
+    yield from refused_now(ours)
+
+
+def fullness(seen: str, held: int, bound: int, fix: str) -> Check:
+    """Whether a spool has room for more, said behind what else was seen of it."""
+    if held >= bound:
+        return fail("spool", f"{seen}; full at {bytes_held(bound)}: new steps are refused", fix)
+    if held > bound // 2:
+        return warn("spool", f"{seen}; {bytes_held(held)} of {bytes_held(bound)} used", fix)
+    return ok("spool", seen)
+
+
+def refused_now(segments: Iterable[Segment]) -> Iterator[Check]:
+    """What was refused to processes that still record."""
+    refused = sum(each.tally.refused for each in segments if each.tally is not None)
     if refused:
-        yield warn(
-            "refused now",
-            f"{counted(refused, 'step')} by processes that still record",
-            "see room and spool above",
-        )
+        seen = f"{counted(refused, 'step')} by processes that still record"
+        yield warn("refused now", seen, "see room and spool")
 
 
 def _foreign(segments: list[Segment], own: bytes | None, database: Path) -> Iterator[Check]:
@@ -395,14 +397,18 @@ def _foreign(segments: list[Segment], own: bytes | None, database: Path) -> Iter
 
 
 def _damaged(patient: Patient) -> Iterator[Check]:
-    if patient.spool is None:
-        return
-    directory = patient.spool.path / DAMAGED
+    if patient.spool is not None:
+        yield from damaged(patient.spool, "bytes of the spool that were no steps")
+
+
+def damaged(spool: SpoolDirectory, what: str) -> Iterator[Check]:
+    """The files that were set aside."""
+    directory = spool.path / DAMAGED
     kept = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     if kept:
         yield warn(
             "damaged",
-            f"{counted(len(kept), 'file')} in {shown_path(directory)}: bytes of the spool that were no steps",
+            f"{counted(len(kept), 'file')} in {shown_path(directory)}: {what}",
             f"look at them, then: rm -r {shell_path(directory)}",
         )
 

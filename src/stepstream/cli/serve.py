@@ -40,13 +40,15 @@ def serve(
             help="Whose word about clients is believed; may be repeated.",
         ),
     ] = None,
+    is_opened: Annotated[bool, typer.Option("--open", help="Open the dashboard in a browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one JSON line.")] = False,
     db: DatabaseOption = None,
 ) -> None:
-    """Serve a history: the live stream, the API, and the way in for agents elsewhere."""
+    """Serve a history: the dashboard, the live stream, the API, and the way in for agents elsewhere."""
     from stepstream.cli.output import Output
+    from stepstream.cli.page import show_in_browser
     from stepstream.server.auth.rules import AccessRules
-    from stepstream.server.serving import Offer
+    from stepstream.server.serving import Offer, ServerRunning
     from stepstream.server.serving import serve as serve_offer
     from stepstream.settings import Settings
 
@@ -59,6 +61,8 @@ def serve(
             output.flush()
         else:
             output.say(f"serving {shown_path(database)} at {listening.url} (Ctrl+C ends it)")
+        if is_opened and not show_in_browser(listening.url):
+            output.say("no browser can be opened from here; open that address in yours")
 
     rules = AccessRules.read(
         host=host,
@@ -68,4 +72,7 @@ def serve(
         root_path=root_path,
     )
     offer = Offer(database=database, settings=Settings.load(database), host=host, port=port, rules=rules)
-    serve_offer(offer, announce)
+    try:
+        serve_offer(offer, announce)
+    except ServerRunning as error:
+        raise ServerRunning(shown_path(database), error.pid) from None

@@ -10,10 +10,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepstream.cli.access import shell_path, shown_path
-from stepstream.cli.examination import VOLATILE, fail, ok, warn
+from stepstream.cli.access import shown_path
+from stepstream.cli.examination import VOLATILE, damaged, fail, fullness, ok, refused_now, room, warn
 from stepstream.cli.figures import age, bytes_held, counted, date_time
-from stepstream.errors import ConfigurationInvalid, StepstreamError
+from stepstream.errors import AccessDenied, ConfigurationInvalid, StepstreamError, Unreachable
+from stepstream.reading.remote.link import Link, Question
+from stepstream.reading.search.indexer import IndexerState
+from stepstream.schemas.record import Record
 from stepstream.schemas.release import RELEASE
 from stepstream.sdk.destination import ServerDestination
 from stepstream.settings import DATABASE_VARIABLE, CommitterMode
@@ -25,7 +28,7 @@ from stepstream.shipping.office import SHIPPING
 from stepstream.shipping.server import Server, TokenRefused, Unwilling
 from stepstream.shipping.token import TOKEN_VARIABLE, read_token
 from stepstream.spool.census import look_at_segments
-from stepstream.spool.directory import COMMITTER_LOCK, DAMAGED, SpoolDirectory, artifacts_path
+from stepstream.spool.directory import COMMITTER_LOCK, SpoolDirectory, artifacts_path
 from stepstream.spool.location import file_system
 from stepstream.store.election import is_locked, read_status
 
@@ -141,8 +144,53 @@ def _server(patient: Patient) -> Iterator[Check]:
                 f"the server's is {age(int(abs(ahead_s) * 1e9))} {way} this machine's",
                 "set the clocks; order does not depend on them",
             )
+        yield from _watching(patient)
     finally:
         server.close()
+
+
+class _Stream(Record, extra="ignore"):
+    trouble: str | None = None
+
+
+class _Index(Record, extra="ignore"):
+    state: str
+    indexed_to: int
+    last_cursor: int
+    problem: str | None = None
+
+
+class _Standing(Record, extra="ignore"):
+    """What a server of any release may tell of how it stands."""
+
+    stream: _Stream | None = None
+    search: _Index | None = None
+
+
+def _watching(patient: Patient) -> Iterator[Check]:
+    """Whether people see there what is recorded; where the token may read, or else it is not known."""
+    link = Link(patient.server, read_token(patient.settings))
+    try:
+        standing = link.ask(Question(("system",)), _Standing, answer_s=_ANSWER_S)
+    except (AccessDenied, Unreachable):
+        return
+    finally:
+        link.close()
+    stream, index = standing.stream, standing.search
+    if stream is not None and stream.trouble is not None:
+        yield warn("stream", stream.trouble, "see the server's log")
+    elif stream is not None:
+        yield ok("stream", "tells everything")
+    if index is None:
+        return
+    behind = counted(max(0, index.last_cursor - index.indexed_to), "step")
+    seen = f"{index.state.replace('_', ' ')}, {behind} behind"
+    if index.state == IndexerState.NO_ROOM:
+        yield warn("search", seen, "make room on the server's disk")
+    elif index.state == IndexerState.FAILED:
+        yield warn("search", f"{seen}: {index.problem}", "see the server's log")
+    else:
+        yield ok("search", seen)
 
 
 def _shipper(patient: Patient) -> Iterator[Check]:
@@ -186,16 +234,8 @@ def _waiting(patient: Patient) -> Iterator[Check]:
     if backlog.since is not None:
         waited = age(max(0, time.time_ns() - backlog.since))
         seen += f", the oldest since {date_time(backlog.since)}, {waited} ago"
-    if held >= bound:
-        yield fail("spool", f"{seen}; full at {bytes_held(bound)}: new steps are refused", "see server above")
-    elif held > bound // 2:
-        yield warn("spool", f"{seen}; {bytes_held(held)} of {bytes_held(bound)} used", "see server above")
-    else:
-        yield ok("spool", seen)
-    refused = sum(each.tally.refused for each in segments if each.tally is not None)
-    if refused:
-        seen = f"{counted(refused, 'step')} by processes that still record"
-        yield warn("refused now", seen, "see room and spool")
+    yield fullness(seen, held, bound, "see server above")
+    yield from refused_now(segments)
 
 
 def _files(patient: Patient) -> Iterator[Check]:
@@ -205,29 +245,13 @@ def _files(patient: Patient) -> Iterator[Check]:
 
 
 def _damaged(patient: Patient) -> Iterator[Check]:
-    if patient.spool is None:
-        return
-    directory = patient.spool.path / DAMAGED
-    kept = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    if kept:
-        yield warn(
-            "damaged",
-            f"{counted(len(kept), 'file')} in {shown_path(directory)}: what was no step, or was refused",
-            f"look at them, then: rm -r {shell_path(directory)}",
-        )
+    if patient.spool is not None:
+        yield from damaged(patient.spool, "what was no step, or was refused")
 
 
 def _room(patient: Patient) -> Iterator[Check]:
-    if patient.spool is None:
-        return
-    free, percent = patient.spool.disk_free()
-    settings = patient.settings
-    limits = f"{bytes_held(settings.disk_free_bytes_min)} or {settings.disk_free_percent_min:g} %"
-    seen = f"{bytes_held(free)} free, {percent:.0f} %; recording stops below {limits}"
-    if free < settings.disk_free_bytes_min or percent < settings.disk_free_percent_min:
-        yield fail("room", seen, "make room on this disk; until then new steps are refused and counted")
-    else:
-        yield ok("room", seen)
+    if patient.spool is not None:
+        yield room(*patient.spool.disk_free(), patient.settings)
 
 
 def _redaction(patient: Patient) -> Iterator[Check]:

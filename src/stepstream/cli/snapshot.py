@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,24 +19,8 @@ from stepstream.cli.access import (
 from stepstream.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
+    from stepstream.backup.snapshot import Snapshot
     from stepstream.cli.output import Output
-    from stepstream.cli.progress import Progress
-
-_LOOK_INTERVAL_S = 0.2
-
-
-class Snapshot(NamedTuple):
-    """A copy that was taken.
-
-    Attributes:
-        bytes: How large it is.
-        cursor: The last step in it.
-        steps: How many there are.
-    """
-
-    bytes: int
-    cursor: int
-    steps: int
 
 
 def snapshot(
@@ -80,60 +63,22 @@ def take(database: Path, target: Path, output: Output) -> Snapshot:
     """Copy a database into a file that appears whole or not at all.
 
     Raises:
+        SnapshotFailed: The copy cannot be written.
         StoreError: The database cannot be read.
-        OSError: The copy cannot be written.
+        OSError: The directory cannot be written.
     """
-    import apsw
-
+    from stepstream.backup.snapshot import copy_database
     from stepstream.cli.progress import Progress
     from stepstream.export.whole_file import whole_file
-    from stepstream.store.sqlite.connection import open_reader, translate
+    from stepstream.reading.database import Reader
 
-    connection = open_reader(database)
+    reader = Reader(database)
     try:
-        pages = connection.execute(
-            "SELECT (page_count - freelist_count) * page_size"
-            " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
-        ).get
-        with (
-            Progress(output, f"copying to {shown_path(target)}", pages, "bytes") as progress,
-            whole_file(target) as hidden,
-        ):
-            over = threading.Event()
-            watcher = threading.Thread(target=_watch, args=(hidden, progress, over), daemon=True)
-            watcher.start()
-            try:
-                # The file is open for reading only; what SQLite writes here is the copy.
-                connection.execute("PRAGMA query_only = OFF")
-                connection.execute("VACUUM INTO ?", (str(hidden),))
-            finally:
-                over.set()
-                watcher.join()
-            hidden.chmod(0o600)
-            return _measure(hidden)
-    except apsw.Error as error:
-        raise translate(database, error) from error
+        pages = reader.first("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
     finally:
-        connection.close()
-
-
-def _watch(hidden: Path, progress: Progress, over: threading.Event) -> None:
-    """Tell how far the copy is by its size; SQLite itself does not say."""
-    while not over.wait(_LOOK_INTERVAL_S):
-        try:
-            size = hidden.stat().st_size
-        except FileNotFoundError:
-            continue
-        progress.at(size, size)
-
-
-def _measure(copy: Path) -> Snapshot:
-    from stepstream.store.sqlite.connection import open_reader
-
-    connection = open_reader(copy)
-    try:
-        cursor = connection.execute("SELECT coalesce(max(cursor), 0) FROM step").get
-        steps = connection.execute("SELECT count(*) FROM step").get
-    finally:
-        connection.close()
-    return Snapshot(copy.stat().st_size, cursor, steps)
+        reader.close()
+    with (
+        Progress(output, f"copying to {shown_path(target)}", int(pages or 0), "bytes") as progress,
+        whole_file(target) as hidden,
+    ):
+        return copy_database(database, hidden, lambda done, _: progress.at(done, done))

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from stepstream.errors import EpisodeNotFound
-from stepstream.reading import buckets, facets, inventory, outline, page
+from stepstream.reading import buckets, facets, inventory, outline, page, strip
 from stepstream.reading.condition import episode_condition, step_condition
 from stepstream.reading.filter import Filter
 from stepstream.reading.scan import StepScan
@@ -155,6 +155,17 @@ class BoundedHistory:
         found = self._history.episode(episode)
         with self._history.asking() as reader:
             return buckets.view(reader, _key(reader, found), found, buckets.Stretch(since, until), count)
+
+    def strip(self, episode: str, *, count: int = 240) -> strip.EpisodeStrip:
+        """An episode in equal parts of its time, with how many steps and errors each holds.
+
+        Args:
+            episode: The episode.
+            count: How many parts.
+        """
+        found = self._history.episode(episode)
+        with self._history.asking() as reader:
+            return strip.strip(reader, _key(reader, found), found, count)
 
     # -- what lies beside the steps
 

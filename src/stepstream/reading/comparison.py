@@ -80,7 +80,7 @@ _COMPARED = {
 }
 
 
-class Relation(StrEnum):
+class BlockRelation(StrEnum):
     """How entries of two episodes belong together."""
 
     SAME = "same"
@@ -150,7 +150,7 @@ class AlignedBlock(Record):
         difference: What changed; None beyond the first of many changes.
     """
 
-    relation: Relation
+    relation: BlockRelation
     entries: int
     a_first: int | None
     a_last: int | None
@@ -294,16 +294,16 @@ def compare(reader: Reader, a: tuple[int, Episode], b: tuple[int, Episode]) -> E
     numbers: dict[object, int] = {}
     pairs, is_minimal = align(_likenesses(entries_a, numbers), _likenesses(entries_b, numbers))
     blocks = _blocks(entries_a, entries_b, pairs, _Changes(reader, a[0], b[0]))
-    counts: Counter[Relation] = Counter()
+    counts: Counter[BlockRelation] = Counter()
     for block in blocks:
         counts[block.relation] += block.entries
     return EpisodeComparison(
         a=_side(a[1], sides[0]),
         b=_side(b[1], sides[1]),
-        same=counts[Relation.SAME],
-        changed=counts[Relation.CHANGED],
-        only_a=counts[Relation.ONLY_A],
-        only_b=counts[Relation.ONLY_B],
+        same=counts[BlockRelation.SAME],
+        changed=counts[BlockRelation.CHANGED],
+        only_a=counts[BlockRelation.ONLY_A],
+        only_b=counts[BlockRelation.ONLY_B],
         first_divergence=_divergence(blocks, entries_a, entries_b),
         is_minimal=is_minimal,
         blocks=tuple(blocks),
@@ -356,13 +356,13 @@ def _side(episode: Episode, entries: Entries) -> ComparedEpisode:
     )
 
 
-def _relation(a: Entry | None, b: Entry | None) -> Relation:
+def _relation(a: Entry | None, b: Entry | None) -> BlockRelation:
     if a is None:
-        return Relation.ONLY_B
+        return BlockRelation.ONLY_B
     if b is None:
-        return Relation.ONLY_A
+        return BlockRelation.ONLY_A
     same = a.arguments == b.arguments and a.result == b.result
-    return Relation.SAME if same else Relation.CHANGED
+    return BlockRelation.SAME if same else BlockRelation.CHANGED
 
 
 def _blocks(
@@ -373,7 +373,7 @@ def _blocks(
     sides = ((_at(a, pair.a), _at(b, pair.b)) for pair in pairs)
     for relation, members in groupby(sides, key=lambda side: _relation(*side)):
         together = list(members)
-        for run in [[pair] for pair in together] if relation is Relation.CHANGED else [together]:
+        for run in [[pair] for pair in together] if relation is BlockRelation.CHANGED else [together]:
             (first_a, first_b), (last_a, last_b) = run[0], run[-1]
             blocks.append(
                 AlignedBlock(
@@ -383,7 +383,7 @@ def _blocks(
                     a_last=None if last_a is None else last_a.sequence,
                     b_first=None if first_b is None else first_b.sequence,
                     b_last=None if last_b is None else last_b.sequence,
-                    difference=changes.tell(first_a, first_b) if relation is Relation.CHANGED else None,
+                    difference=changes.tell(first_a, first_b) if relation is BlockRelation.CHANGED else None,
                 )
             )
     return blocks
@@ -395,9 +395,9 @@ def _at(entries: Sequence[Entry], place: int | None) -> Entry | None:
 
 def _divergence(blocks: Sequence[AlignedBlock], a: Sequence[Entry], b: Sequence[Entry]) -> Divergence | None:
     """The first place at which the episodes are not the same."""
-    if not blocks or (blocks[0].relation is Relation.SAME and len(blocks) == 1):
+    if not blocks or (blocks[0].relation is BlockRelation.SAME and len(blocks) == 1):
         return None
-    shared = blocks[0].entries if blocks[0].relation is Relation.SAME else 0
+    shared = blocks[0].entries if blocks[0].relation is BlockRelation.SAME else 0
     return Divergence(
         a_sequence=a[shared].sequence if shared < len(a) else None,
         b_sequence=b[shared].sequence if shared < len(b) else None,

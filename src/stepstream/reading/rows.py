@@ -16,7 +16,7 @@ from stepstream.errors import Corrupt, StepstreamError, StoreError, ValidationFa
 from stepstream.reading.content import ContentDamaged
 from stepstream.schemas.episode import CodeVersion, DataUse, Ending, Episode, MetadataRef, Status
 from stepstream.schemas.identity import id_text
-from stepstream.schemas.payload import decode_payload
+from stepstream.schemas.payload import decode_payload, version_of
 from stepstream.schemas.step import Origin, Step
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Rows:
                 "role": role,
                 "parent_id": None if parent is None else id_text(parent),
                 "closes": None if closes is None else id_text(closes),
-                "schema_version": version,
+                "schema_version": version_of(payload),
                 "origin": self._origins.get(recorder) or self._origin(recorder),
                 "after_end": after_end == 1,
                 "payload": payload,

@@ -149,6 +149,11 @@ class UnknownPayload(StepPayload):
         return to_json(self.raw)
 
 
+def version_of(payload: StepPayload) -> int:
+    """The version of the JSON that a payload is written as, whichever it was read from."""
+    return payload.unknown_version if isinstance(payload, UnknownPayload) else payload.schema_version
+
+
 def upcast(kind: str, version: int) -> Callable[[Upcast], Upcast]:
     """Register a function that turns the JSON of one version of a kind into that of the next.
 

@@ -9,7 +9,7 @@ from pydantic import SerializeAsAny, model_validator
 from pydantic_core import to_json
 
 from stepstream.schemas.identity import Identifier, id_text
-from stepstream.schemas.payload import StepPayload, decode_payload
+from stepstream.schemas.payload import StepPayload, decode_payload, version_of
 from stepstream.schemas.record import Record
 
 
@@ -70,7 +70,7 @@ class Step(Record):
         role: The agent's role.
         parent_id: The step it is nested under.
         closes: The step that ends with this one.
-        schema_version: Version of the payload as it was stored.
+        schema_version: Version of the payload as it is here; an old one was brought up when it was read.
         origin: The process that logged it.
         after_end: It came after the episode had ended.
         payload: What happened.
@@ -106,5 +106,7 @@ class Step(Record):
         if isinstance(data, dict) and isinstance(data.get("payload"), dict):
             version = data.get("schema_version", 1)
             payload = decode_payload(str(data.get("kind")), int(version), to_json(data["payload"]))
-            return {**data, "payload": payload}
+            data = {**data, "payload": payload}
+            if type(version) is int and "schema_version" in data:
+                data["schema_version"] = version_of(payload)
         return data

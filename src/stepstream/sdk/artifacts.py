@@ -6,6 +6,7 @@ not know steps. Names that a caller gives are shown and never used as a path of 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1024 * 1024
 _MIB = 1024 * 1024
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 
 _MEDIA_TYPES = {
@@ -105,7 +107,7 @@ class ArtifactStore:
             else:
                 digest, stored = _hash(chunks)
         except OSError as error:
-            raise ArtifactRefused(shown, error.strerror or str(error)) from error
+            raise _failed(shown, error) from error
         finally:
             os.close(source)
         name = name or Path(shown).name
@@ -128,7 +130,7 @@ class ArtifactStore:
         try:
             digest, size = self._store(chunks, len(data), name)
         except OSError as error:
-            raise ArtifactRefused(name, error.strerror or str(error)) from error
+            raise _failed(name, error) from error
         return ArtifactRef(sha256=digest, name=printable(name), media_type=media_type, size_bytes=size)
 
     def has(self, sha256: str) -> bool:
@@ -144,7 +146,7 @@ class ArtifactStore:
         try:
             self._store(chunks, size, sha256, expected=sha256)
         except OSError as error:
-            raise ArtifactRefused(sha256, error.strerror or str(error)) from error
+            raise _failed(sha256, error) from error
 
     def _store(
         self, chunks: Iterator[bytes | memoryview], size: int, shown: str, expected: str | None = None
@@ -213,13 +215,16 @@ class ArtifactStore:
         least = self._settings.disk_free_bytes_min
         if free < least + size:
             raise ArtifactRefused(
-                shown, f"it has {size} bytes and {free // _MIB} MiB are free; {least // _MIB} stay free"
+                shown,
+                f"it has {size} bytes and {free // _MIB} MiB are free; {least // _MIB} stay free",
+                lacks_room=True,
             )
         if self._bytes_max is not None and self._held() + size > self._bytes_max:
             raise ArtifactRefused(
                 shown,
                 f"files that wait for the server would hold more than {self._bytes_max // _MIB} MiB; "
                 "see: stepstream doctor",
+                lacks_room=True,
             )
 
     def _held(self) -> int:
@@ -229,6 +234,10 @@ class ArtifactStore:
             with suppress(FileNotFoundError):
                 total += path.stat().st_size
         return total
+
+
+def _failed(shown: str, error: OSError) -> ArtifactRefused:
+    return ArtifactRefused(shown, error.strerror or str(error), lacks_room=error.errno in _NO_ROOM)
 
 
 def _open_source(path: str | os.PathLike[str], shown: str) -> int:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from stepstream.errors import StepstreamError
 from stepstream.server.auth.access import request_id_of
+from stepstream.server.auth.tokens import masked
 from stepstream.server.guard.answer import HANDLED_ERRORS, answer_problem
 from stepstream.server.problems import Refused, status_of
 
@@ -67,7 +68,7 @@ async def _answer_ours(connection: HTTPConnection, error: StepstreamError) -> Re
     """What a client is not told of an error goes into the log, where its request's id leads to it."""
     if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
         what, request = connection.scope["path"], request_id_of(connection.scope)
-        _log.warning("%r failed: %s (request %s)", what, error, request, exc_info=error)
+        _log.warning("%r failed: %s (request %s)", what, masked(str(error)), request)
     return await answer_problem(connection, error)
 
 

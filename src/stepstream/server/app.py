@@ -11,10 +11,10 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import Route, WebSocketRoute
 
 from stepstream.schemas.release import RELEASE
-from stepstream.server import page
 from stepstream.server.answers import install_problem_handlers
 from stepstream.server.openapi import describe_api
-from stepstream.server.routes import posting, search, session
+from stepstream.server.page import page_router
+from stepstream.server.routes import backups, posting, search, session
 from stepstream.server.routes.reading import api_router
 from stepstream.server.stream.sse import EventStream
 from stepstream.server.stream.websocket import WebSocketStream
@@ -43,10 +43,10 @@ def create_app(services: Services, broadcast: Broadcast) -> FastAPI:
     app.state.services = services
     install_problem_handlers(app)
     api = APIRouter(prefix=API_ROOT)
-    for router in (api_router(), search.router, posting.router, session.router):
+    for router in (api_router(), search.router, posting.router, backups.router, session.router):
         api.include_router(router)
     app.include_router(api)
-    app.include_router(page.router)
+    app.include_router(page_router())
     # Not FastAPI's: what it keeps for each request would be kept for each client that watches.
     app.router.routes.append(Route(f"{API_ROOT}/events", EventStream(broadcast)))
     app.router.routes.append(WebSocketRoute(f"{API_ROOT}/ws", WebSocketStream(broadcast)))

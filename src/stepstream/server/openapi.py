@@ -41,6 +41,7 @@ API_ROOT = "/api/v1"
 _SCHEMAS = "#/components/schemas/"
 _TEMPLATE = _SCHEMAS + "{model}"
 _OPEN_TAG = "health"
+_POSTING_TAG = "posting"
 
 _Node = dict[str, Any]
 
@@ -70,8 +71,12 @@ _PROBLEMS = {
     "401": "Nobody is known who asks.",
     "403": "Whoever asks may not do this.",
     "404": "There is no such thing.",
+    "411": "The length of the body is not stated.",
+    "413": "The body is too long.",
+    "415": "The body is of another media type.",
     "422": "A parameter or the body does not fit; `problems` names what.",
     "503": "The database is not there, or has no time; try again.",
+    "507": "There is no room for it now; try again.",
     "default": "The request was not answered.",
 }
 
@@ -245,10 +250,16 @@ def _state_problems(path: str, method: str, operation: _Node) -> None:
         statuses |= {"401", "403"}
     if any(each["name"] == "filter" for each in parameters):
         statuses.add("400")
-    if "{" in path or any(each["name"] in {"episode", "before", "parent", "a", "b"} for each in parameters):
+    if method == "put":
+        statuses |= {"411", "507"}
+    elif "{" in path or any(each["name"] in {"episode", "before", "parent", "a", "b"} for each in parameters):
         statuses.add("404")
     if parameters or "requestBody" in operation or method == "get":
         statuses.add("422")
+    if "requestBody" in operation:
+        statuses.add("413")
+    if operation["tags"] == [_POSTING_TAG] and method == "post":
+        statuses.add("415")
     if path != f"{API_ROOT}/health":
         statuses.add("503")
     responses = operation["responses"]

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
@@ -21,14 +19,9 @@ from fastapi.responses import HTMLResponse
 from stepstream.server.bare_page import bare_page
 from stepstream.server.problems import Refused
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 BUILT = Path(__file__).parent / "dashboard"
-VIEWS = ("", "episodes", "search", "statistics", "system", "compare")
-"""The first words of the addresses of views; what follows is the page's own business."""
-
-router = APIRouter(include_in_schema=False)
+VIEWS = ("", "episodes", "episodes/{episode}", "search", "statistics", "system", "compare")
+"""The addresses of views; what is asked behind them is the page's own business."""
 
 _NONCE_BYTES = 18
 _MEDIA_TYPES = {
@@ -43,11 +36,40 @@ _FOREVER = "public, max-age=31536000, immutable"
 _ADDRESS = re.compile(r'(src|href)="\./')
 
 
-def page(request: Request) -> HTMLResponse:
-    """The page of every view."""
-    template = _template()
-    if template is None:
-        return bare_page(request)
+def page_router(built: Path = BUILT) -> APIRouter:
+    """The routes of the page and of its files; where nothing was built, of the page that says so.
+
+    Args:
+        built: What was built.
+    """
+    router = APIRouter(include_in_schema=False)
+    template = _template(built)
+    # What may be asked for, so that no name leads anywhere else.
+    files = {path.name: path for path in (built / "assets").glob("*") if path.suffix in _MEDIA_TYPES}
+
+    def page(request: Request) -> HTMLResponse:
+        return bare_page(request) if template is None else _filled_in(template, request)
+
+    for view in VIEWS:
+        router.add_api_route(f"/{view}", page, methods=["GET", "HEAD"], response_class=HTMLResponse)
+
+    @router.api_route("/assets/{name}", methods=["GET", "HEAD"])
+    def asset(name: str, request: Request) -> Response:
+        if name not in files:
+            raise Refused(404, "there is no such file; load the page again")
+        return _file(files[name], request)
+
+    return router
+
+
+def _template(built: Path) -> str | None:
+    try:
+        return (built / "index.html").read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _filled_in(template: str, request: Request) -> HTMLResponse:
     nonce = secrets.token_urlsafe(_NONCE_BYTES)
     root = escape(request.scope.get("root_path", ""))
     text = _ADDRESS.sub(lambda found: f'{found[1]}="{root}/', template)
@@ -60,37 +82,18 @@ def page(request: Request) -> HTMLResponse:
     return HTMLResponse(text, headers={"content-security-policy": policy, "cache-control": "no-store"})
 
 
-for _view in VIEWS:
-    router.add_api_route(f"/{_view}", page, methods=["GET", "HEAD"], response_class=HTMLResponse)
-router.add_api_route("/episodes/{episode}", page, methods=["GET", "HEAD"], response_class=HTMLResponse)
-
-
-@router.api_route("/assets/{name}", methods=["GET", "HEAD"])
-def asset(name: str, request: Request) -> Response:
+def _file(path: Path, request: Request) -> Response:
     """A file that the page names; its name changes with what is in it, so that it may be kept for good."""
-    found = _assets().get(name)
-    if found is None:
-        raise Refused(404, "there is no such file; load the page again")
     headers = {
         "cache-control": _FOREVER,
         "content-security-policy": _POLICY_OF_WORKERS,
         "vary": "accept-encoding",
     }
-    packed = found.with_name(f"{name}.gz")
+    packed = path.with_name(f"{path.name}.gz")
     if "gzip" in request.headers.get("accept-encoding", "") and packed.is_file():
-        found, headers["content-encoding"] = packed, "gzip"
-    return Response(found.read_bytes(), media_type=_MEDIA_TYPES[Path(name).suffix], headers=headers)
-
-
-@cache
-def _template() -> str | None:
-    try:
-        return (BUILT / "index.html").read_text("utf-8")
-    except FileNotFoundError:
-        return None
-
-
-@cache
-def _assets() -> Mapping[str, Path]:
-    """What may be asked for, so that no name leads anywhere else."""
-    return {path.name: path for path in (BUILT / "assets").glob("*") if path.suffix in _MEDIA_TYPES}
+        return Response(
+            packed.read_bytes(),
+            media_type=_MEDIA_TYPES[path.suffix],
+            headers=headers | {"content-encoding": "gzip"},
+        )
+    return Response(path.read_bytes(), media_type=_MEDIA_TYPES[path.suffix], headers=headers)

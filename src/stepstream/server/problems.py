@@ -98,14 +98,17 @@ def status_of(error: StepstreamError) -> int:
     match error:
         case EpisodeNotFound():
             # Several fit as well as none: the client has to name another one.
-            return 404
+            status = 404
         case FilterInvalid() | ConfigurationInvalid():
-            return 400
+            status = 400
+        case ArtifactRefused(lacks_room=True):
+            status = 507
         case ValidationFailed() | ArtifactRefused():
-            return 422
+            status = 422
         case MissingExtra():
-            return 501
+            status = 501
         case Busy() | Full() | OfficeClosed():
-            return 503
+            status = 503
         case _:
-            return 500
+            status = 500
+    return status

@@ -13,9 +13,11 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from stepstream.backup.keeper import Keeper
 from stepstream.reading.local_history import LocalHistory
+from stepstream.reading.search.indexer import IndexProgress
 from stepstream.sdk.artifacts import ArtifactStore
-from stepstream.server.stream.figures import StreamFigures
+from stepstream.server.stream.figures import StreamReport
 from stepstream.settings import Settings
 from stepstream.store.post_office import PostOffice
 
@@ -31,6 +33,8 @@ class Services:
         post_office: Where what is posted is handed in to the committer.
         artifacts: The files kept beside the database.
         stream_figures: Tells how the live stream stands; None where there is none.
+        keeper: Takes care of backups; None where nobody does.
+        index_progress: Tells how far the search index is; None where nobody keeps it here.
     """
 
     database: Path
@@ -38,7 +42,9 @@ class Services:
     history: LocalHistory
     post_office: PostOffice
     artifacts: ArtifactStore
-    stream_figures: Callable[[], StreamFigures] | None = None
+    stream_figures: Callable[[], StreamReport] | None = None
+    keeper: Keeper | None = None
+    index_progress: Callable[[], IndexProgress] | None = None
 
 
 def _services(connection: HTTPConnection) -> Services:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 import uvloop
 
+from stepstream.backup.keeper import Keeper
 from stepstream.errors import ConfigurationInvalid, StepstreamError
 from stepstream.reading.local_history import LocalHistory
 from stepstream.reading.search.indexer import SearchIndexer
@@ -63,7 +64,8 @@ _UNSENT_BYTES_MAX = 32 * 1024
 class ServerRunning(StepstreamError):
     """Another server serves the database already."""
 
-    def __init__(self, database: Path, pid: int | None) -> None:
+    def __init__(self, database: Path | str, pid: int | None) -> None:
+        self.pid = pid
         whose = "another process" if pid is None else f"process {pid}"
         super().__init__(f"{whose} serves {database} already; stop it first, or use the one that is there")
 
@@ -135,14 +137,19 @@ def serve(offer: Offer, announce: Callable[[Listening], None]) -> None:
         stack.callback(committer.stop)
         committer.wait()
         history = stack.enter_context(LocalHistory.at(database))
+        indexer = SearchIndexer(database, settings)
+        keeper = Keeper(database, settings)
+        keeper.start()
+        stack.callback(keeper.stop)
         services = Services(
             database=database,
             settings=settings,
             history=history,
             post_office=office,
             artifacts=ArtifactStore(database, settings),
+            keeper=keeper,
+            index_progress=lambda: indexer.progress,
         )
-        indexer = SearchIndexer(database, settings)
         indexer.start()
         stack.callback(indexer.stop)
         # What was imported stays; looking it through again and again would only hold up who watches.
@@ -161,7 +168,10 @@ async def _serve(
     listener: socket.socket,
     announce: Callable[[Listening], None],
 ) -> None:
-    async with Broadcast(offer.database, committer.spool, services.history) as broadcast:
+    has_changed = tokens.watch()
+    async with Broadcast(
+        offer.database, committer.spool, services.history, has_access_changed=has_changed
+    ) as broadcast:
         committer.show = broadcast.publish_deltas
         watched = replace(services, stream_figures=lambda: broadcast.figures)
         limits = Limits()

@@ -1,4 +1,4 @@
-"""Vitals: how the committer, the spool, the database and the stream stand.
+"""Vitals: how the committer, the spool, the database, the stream and the search index stand.
 
 Knows where each says so. Changes nothing, and disturbs nobody.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -16,8 +15,10 @@ import apsw
 
 from stepstream.errors import StepstreamError
 from stepstream.reading.backlog import waiting_bytes
+from stepstream.reading.search.indexer import IndexProgress
 from stepstream.schemas.record import Record
 from stepstream.schemas.release import RELEASE
+from stepstream.server.stream.figures import StreamReport
 from stepstream.spool.census import look_at_segments
 from stepstream.spool.directory import COMMITTER_LOCK, SERVER_LOCK, SpoolDirectory
 from stepstream.store.election import COMMITTING, is_locked, read_status
@@ -105,38 +106,6 @@ class SpoolReport(Record):
     segments: tuple[SegmentReport, ...]
 
 
-class StreamReport(Record):
-    """How the live stream stands.
-
-    Attributes:
-        clients: How many are connected.
-        channels: How many different questions they ask.
-        clients_total: How many ever came.
-        clients_cut: How many were cut because they fell behind, did not read, or sent too much.
-        clients_refused: How many were refused because there were too many.
-        steps_sent: How many steps were told; one that is told to a hundred clients counts a hundred.
-        steps_unreadable: How many steps the stream had to leave out.
-        deltas_dropped: How many deltas came faster than they could be passed on.
-        ring_steps: How many steps the ring holds.
-        ring_bytes: How many bytes of JSON they are.
-        cursor: The cursor up to which clients can be told; None while nobody listens.
-        lag_ns: How long after its commit the newest step was there to be told.
-    """
-
-    clients: int
-    channels: int
-    clients_total: int
-    clients_cut: int
-    clients_refused: int
-    steps_sent: int
-    steps_unreadable: int
-    deltas_dropped: int
-    ring_steps: int
-    ring_bytes: int
-    cursor: int | None
-    lag_ns: int
-
-
 class MigrationReport(Record):
     """A change of the database's tables that was made.
 
@@ -162,6 +131,7 @@ class SystemReport(Record):
         committer: Who commits; None when nobody ever did.
         spool: What waits on this machine; None when there is no spool.
         stream: The live stream; None where there is none.
+        search: The search index; None where nobody keeps it here.
         recorders_running: How many processes have logged and not ended.
         losses: How many Loss steps there are.
         refused: How many steps were refused because there was no room.
@@ -180,6 +150,7 @@ class SystemReport(Record):
     committer: CommitterReport | None
     spool: SpoolReport | None
     stream: StreamReport | None
+    search: IndexProgress | None
     recorders_running: int
     losses: int
     refused: int
@@ -232,7 +203,8 @@ def examine(services: Services) -> SystemReport:
         sqlite=apsw.sqlite_lib_version(),
         committer=committer(services),
         spool=_spool_report(services),
-        stream=stream(services),
+        stream=None if services.stream_figures is None else services.stream_figures(),
+        search=None if services.index_progress is None else services.index_progress(),
         recorders_running=ledger.recorders_running,
         losses=ledger.losses,
         refused=ledger.refused,
@@ -264,12 +236,6 @@ def committer(services: Services) -> CommitterReport | None:
         heartbeat_age_ns=max(0, age) if status.was_alive_after(0) else None,
         release=status.release,
     )
-
-
-def stream(services: Services) -> StreamReport | None:
-    """How the live stream stands; None where there is none."""
-    figures = services.stream_figures
-    return None if figures is None else StreamReport(**asdict(figures()))
 
 
 @contextmanager

@@ -41,13 +41,14 @@ from stepstream.store.intake import Intake
 from stepstream.store.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stepstream.schemas.stream import Delta
     from stepstream.settings import Settings
     from stepstream.shipping.address import ServerAddress
     from stepstream.shipping.parcel import Sender
     from stepstream.spool.directory import SpoolDirectory
+    from stepstream.spool.frame import Frame
     from stepstream.spool.reader import SegmentReader
     from stepstream.store.assembly import Taken
 
@@ -110,6 +111,7 @@ class Shipper:
         self._bell: Bell | None = None
         self._database_id = b""
         self._senders: dict[bytes, Sender] = {}
+        self._heard: dict[bytes, int] = {}
         self._marks: dict[str, Mark] = {}
         self._met: dict[str, bytes] = {}
         self._notices: frozenset[str] | None = None
@@ -148,6 +150,11 @@ class Shipper:
 
     def _begin(self) -> None:
         """Begin with the segments that are there."""
+        # What is posted again was told already to those who watch.
+        reached = [(sender.id, sender.last) for sender in self._senders.values()]
+        reached += [(reader.recorder_id, frame[1]) for frame, reader in self._taken]
+        for recorder, number in reached:
+            self._heard[recorder] = max(number, self._heard.get(recorder, -1))
         self._intake.clear()
         self._intake.begin(self._database_id, {})
         self._taken.clear()
@@ -213,6 +220,11 @@ class Shipper:
             return count
         return 0
 
+    def settle(self) -> int:
+        """Make a pass as ``work`` does, with the housekeeping that would be due during the sleep."""
+        self._house_at = 0.0
+        return self.work()
+
     def _pass(self) -> int:
         if not self._taken:
             # The clock is read before the directory: whatever a frame taken now depends on was in a file that
@@ -222,11 +234,18 @@ class Shipper:
             self._taken = self._intake.gather(cut)
             if self._taken:
                 self._heed_notices()
-                self._deltas = self._gate.frames(frame for frame, _ in self._taken)[-STEPS_MAX:]
+                self._deltas = self._gate.frames(self._unheard())[-STEPS_MAX:]
         count = 0
         while self._taken:
             count += self._ship()
         return count
+
+    def _unheard(self) -> Iterator[Frame]:
+        """The frames that were taken, without those whose deltas were told before it began anew."""
+        heard = self._heard
+        for frame, reader in self._taken:
+            if not heard or frame[1] > heard.get(reader.recorder_id, -1):
+                yield frame
 
     def _heed_notices(self) -> None:
         """Redact by the rules of everybody whose frames were taken: each gave notice before his first."""
@@ -377,6 +396,7 @@ class Shipper:
     def _forget_sender(self, recorder: bytes) -> None:
         """A recorder has ended: nothing more is to come from it, and nothing of it is missing."""
         self._senders.pop(recorder, None)
+        self._heard.pop(recorder, None)
         self._met = {name: each for name, each in self._met.items() if each != recorder}
 
     def _look_for_newer(self, count: int) -> None:
@@ -473,6 +493,11 @@ class Shipper:
     def elected(self) -> bool:
         """Whether this process holds the office."""
         return self._office.is_held
+
+    @property
+    def holds_lock(self) -> bool:
+        """Whether the lock is ours, even if nothing can be shipped at the moment."""
+        return self._office.holds_lock
 
     @property
     def state(self) -> str:

@@ -293,21 +293,21 @@ class Committer:
 
     def _show_taken(self, taken: Sequence[Taken]) -> None:
         """What is shown while it comes is for who watches now: told once, and never read again."""
-        if self._gate is None:
+        self._show(lambda gate: gate.frames(frame for frame, _ in taken))
+
+    def _show_posted(self, post: StepPost) -> None:
+        self._show(lambda gate: gate.post(post))
+
+    def _show(self, passed: Callable[[DeltaGate], Sequence[Delta]]) -> None:
+        if self._gate is None or self._on_deltas is None:
             return
         try:
-            self._show(self._gate.frames(frame for frame, _ in taken))
+            deltas = passed(self._gate)
+            if deltas:
+                self._on_deltas(deltas)
         except Exception:
             # A project's own rule may raise anything; what is committed is committed all the same.
             logger.exception("what is being made cannot be shown")
-
-    def _show_posted(self, post: StepPost) -> None:
-        if self._gate is not None:
-            self._show(self._gate.post(post))
-
-    def _show(self, deltas: Sequence[Delta]) -> None:
-        if deltas and self._on_deltas is not None:
-            self._on_deltas(deltas)
 
     def _retire(self, reader: SegmentReader) -> None:
         """A segment is finished; it is deleted once the disk holds what it held."""
@@ -530,6 +530,11 @@ class Committer:
     def holds_lock(self) -> bool:
         """Whether the lock is ours, even if the database cannot be written at the moment."""
         return self._election.holds_lock
+
+    @property
+    def pause_s(self) -> float:
+        """How long there is nothing to try."""
+        return max(0.0, self._resume_at - time.monotonic())
 
     def has_segments(self) -> bool:
         """Whether the spool holds any segment that is ours to commit."""

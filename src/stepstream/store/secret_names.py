@@ -139,7 +139,7 @@ NAME_NEARBY = re.compile(
     # A flag; a name before a sign that gives it a value, behind quotes and tabs in any depth of escaping; a
     # text that ends with the name and has another after it; the word that gives a value in prose.
     rb"""(?<=-)|[\w.-]{0,96}+(?:\\{0,300}"\s?,"""
-    rb"""|(?: [\w.-]{1,30}+)?(?:[\\"'`\]\st]{0,300}+[:=>]|[ \\t]{1,300}is ))"""
+    rb"""|(?: [\w.-]{1,30}+)?[\\"'`\]\st]{0,300}+(?:[:=>]|(?<= )is ))"""
 )
 
 

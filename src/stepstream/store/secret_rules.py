@@ -318,6 +318,8 @@ _PATTERNS = (
         *("hvs.", "hvb.", "hvr."),
         nearby=rb"hv.\.[a-z0-9_-]{24}",
     ),
+    # Our own: `stepstream token create` shows them, and agents read what people type.
+    _pattern("stepstream", r"sst_[0-9a-f]{12}_[0-9a-f]{32,64}+", "sst_", nearby=rb"sst_[0-9a-f]{12}_"),
     _pattern("age", r"AGE-SECRET-KEY-1[0-9A-Z]{50,}+", "age-secret-key-1"),
     _pattern(
         "jwt",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic_core import from_json
 
 from stepstream.schemas.identity import id_text
-from stepstream.schemas.payload import decode_payload
+from stepstream.schemas.payload import decode_payload, version_of
 from stepstream.spool.directory import SEGMENT_SUFFIX, spool_path
 from stepstream.spool.frame import Frame, FrameKind, decode_step, frame_seed, scan
 from stepstream.spool.segment import BLOCK_BYTES, SegmentHeader, decode_header
@@ -69,16 +69,17 @@ def _segments(database: Path) -> list[tuple[SegmentHeader, list[Frame]]]:
 
 def _step(pid: int, wall: int, body: bytes) -> LoggedStep:
     envelope = decode_step(body)
+    payload = decode_payload(envelope.kind, envelope.schema_version, envelope.payload)
     return LoggedStep(
         id=id_text(envelope.id),
         episode_id=id_text(envelope.episode_id),
         kind=envelope.kind,
-        schema_version=envelope.schema_version,
+        schema_version=version_of(payload),
         agent=envelope.agent,
         role=envelope.role,
         parent_id=None if envelope.parent_id is None else id_text(envelope.parent_id),
         closes=None if envelope.closes is None else id_text(envelope.closes),
         occurred_at=envelope.occurred_at or wall,
         pid=pid,
-        payload=decode_payload(envelope.kind, envelope.schema_version, envelope.payload),
+        payload=payload,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from stepstream.shipping.address import ServerAddress
 from stepstream.spool.directory import spool_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from stepstream.cli.examination import Check
@@ -134,6 +135,47 @@ def test_nobody_answers(gateway: FaultProxy) -> None:
     gateway.accept()
     assert found["server"].level is Level.FAIL
     assert found["server"].seen == "no answer: Connection refused"
+
+
+def told(system: object) -> Callable[[int], Fault]:
+    """A server that answers the second question with how it stands."""
+    report = answer(200, json.dumps(system), "application/json")
+    return lambda number: Fault(answers=(report if number % 2 else UNKNOWN,))
+
+
+def test_a_server_that_shows_everything(gateway: FaultProxy) -> None:
+    """Where the token may read too, it is told that the stream tells everything and how far one can search."""
+    search = {"state": "indexing", "indexed_to": 90, "last_cursor": 100, "problem": None, "new": 1}
+    gateway.plan = told({"stream": {"trouble": None, "clients": 3}, "search": search, "release": "9"})
+    found = examined(gateway.url)
+
+    assert found["stream"] == ("stream", Level.OK, "tells everything", "")
+    assert found["search"] == ("search", Level.OK, "indexing, 10 steps behind", "")
+
+
+def test_a_server_that_cannot_show_everything(gateway: FaultProxy) -> None:
+    """What keeps the stream from telling, and the search from finding, is told as the server says it."""
+    search = {"state": "no_room", "indexed_to": 7, "last_cursor": 8}
+    gateway.plan = told({"stream": {"trouble": "step 3 cannot be read"}, "search": search})
+    found = examined(gateway.url)
+
+    assert (found["stream"].level, found["stream"].seen) == (Level.WARN, "step 3 cannot be read")
+    assert (found["search"].level, found["search"].seen) == (Level.WARN, "no room, 1 step behind")
+    search |= {"state": "failed", "problem": "the disk is sick"}
+    gateway.plan = told({"stream": None, "search": search})
+    found = examined(gateway.url)
+    assert found["search"].seen == "failed, 1 step behind: the disk is sick"
+    assert "stream" not in found
+
+
+@pytest.mark.parametrize(
+    "given", [answer(403, '{"detail":"no scope"}'), answer(404, "{}"), answer(200, "[]", "application/json")]
+)
+def test_a_server_that_does_not_show_how_it_stands(gateway: FaultProxy, given: bytes) -> None:
+    """A token that may only record, or another release of the server, is nothing that is wrong."""
+    gateway.plan = lambda number: Fault(answers=(given if number % 2 else UNKNOWN,))
+
+    assert {check.level for check in examined(gateway.url).values()} == {Level.OK}
 
 
 def test_clocks_that_disagree(gateway: FaultProxy) -> None:

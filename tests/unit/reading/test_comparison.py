@@ -7,7 +7,7 @@ from tests.support.history_builder import EpisodeScript, HistoryBuilder
 
 from stepstream.errors import EpisodeNotFound
 from stepstream.reading import comparison
-from stepstream.reading.comparison import AlignedBlock, EpisodeComparison, Relation, differences
+from stepstream.reading.comparison import AlignedBlock, BlockRelation, EpisodeComparison, differences
 from stepstream.reading.local_history import LocalHistory
 from stepstream.schemas.error_report import ErrorReport
 from stepstream.schemas.kinds import Observation, Thought, ToolCall
@@ -38,7 +38,7 @@ def call(episode: EpisodeScript, tool: str, result: object, **arguments: object)
 
 
 def changes(blocks: tuple[AlignedBlock, ...]) -> list[AlignedBlock]:
-    return [block for block in blocks if block.relation is Relation.CHANGED]
+    return [block for block in blocks if block.relation is BlockRelation.CHANGED]
 
 
 def test_episodes_that_did_the_same_are_the_same(builder: HistoryBuilder) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 from dirty_equals import IsPartialDict
+from pydantic_core import to_json
 from tests.support.history_builder import EPOCH_NS, MILLISECOND, HistoryBuilder
 
 from stepstream.errors import Corrupt, EpisodeNotFound, NotADatabase, NotOpen, StoreError
@@ -253,6 +254,23 @@ def test_old_versions_are_upcast_and_unknown_kinds_kept(
     assert old == Weight(grams=120.0)
     assert newer == UnknownPayload(unknown_kind="weight_read", unknown_version=3, raw={"newtons": 1.18})
     assert unknown == UnknownPayload(unknown_kind="torque_read", unknown_version=1, raw={"nm": 3})
+
+
+def test_what_is_read_of_an_old_version_can_be_read_again(
+    builder: HistoryBuilder, open_history: OpenHistory
+) -> None:
+    """A step says the version that its payload has now, so that its JSON reads back as the same step."""
+    episode = builder.episode()
+    episode.log_raw("weight_read", 1, b'{"kilograms":0.12}')
+    episode.log_raw("weight_read", 3, b'{"newtons":1.18}')
+    episode.log_raw("torque_read", 5, b'{"nm":3}')
+
+    steps = open_history().steps()
+
+    assert [step.schema_version for step in steps] == [1, 2, 3, 5]
+    assert [Step.model_validate_json(step.model_dump_json()) for step in steps] == steps
+    old = {**steps[1].model_dump(), "schema_version": 1, "payload": {"kilograms": 0.12}}
+    assert Step.model_validate_json(to_json(old)) == steps[1]
 
 
 def test_a_damaged_step_is_named(builder: HistoryBuilder, open_history: OpenHistory) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stepstream import ObservabilityProvider, model_call, tool_call
-from stepstream.schemas.stream import DELTA_CHARACTERS_MAX, Delta, DeltaPart
+from stepstream import DeltaPart, ObservabilityProvider, model_call, tool_call
+from stepstream.schemas.stream import DELTA_CHARACTERS_MAX, Delta
 from stepstream.sdk import failures
 from stepstream.sdk.open_call import OpenCall
 from stepstream.spool.frame import FrameKind

@@ -186,7 +186,7 @@ def test_files_are_asked_for_and_sent(gateway: FaultProxy, asked: Asked) -> None
     """A file that is lacking is sent in pieces; what the server will never take is told apart from what it cannot now."""
     head = b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\n"
     found = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"
-    server = asked(head, found, answer(201, ""), answer(422, "{}"), answer(500, "{}"))
+    server = asked(head, found, answer(201, ""), answer(422, "{}"), answer(507, "{}"))
 
     assert not server.has_artifact("0" * 64)
     assert server.has_artifact("0" * 64)

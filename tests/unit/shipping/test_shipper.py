@@ -17,14 +17,16 @@ from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.frames import DELTA, WALL, encode_frame, encode_step, thought
 from tests.support.nursery import until
 from tests.support.rounds import Pen, Place, Shelf, open_files, settings
-from tests.support.voyage import Voyage, rows, stored, write
+from tests.support.voyage import Voyage, posts, rows, stored, write
 
 from stepstream.schemas.identity import id_text, new_id
 from stepstream.schemas.kinds import LossReason
+from stepstream.settings import RedactionSettings
 from stepstream.shipping import shipper
 from stepstream.shipping.backlog import look_at_backlog
 from stepstream.shipping.client import NoAnswer
 from stepstream.shipping.delivery import Delivery
+from stepstream.shipping.notice import give_notice
 from stepstream.shipping.office import SHIPPING
 from stepstream.shipping.parcel import Parcel
 from stepstream.spool.directory import COMMITTER_LOCK, STATUS, SpoolDirectory
@@ -120,27 +122,61 @@ def test_an_idle_shipper_says_how_it_goes(place: Place, voyage: Voyage) -> None:
     pen.close()
 
 
-def test_deltas_are_posted_while_they_are_fresh(place: Place, voyage: Voyage, proxy: FaultProxy) -> None:
-    """Pieces of answers go along once with what is logged then; an old one, and one that failed, is dropped."""
-    segment = place.segment().step()
-    path = segment.write(place.spool)
-    voyage.drain()
+class Speaker:
+    """A recorder that shows answers while they are made."""
 
-    def say(text: str, *, age_s: float = 0.0) -> None:
+    def __init__(self, place: Place) -> None:
+        self._segment = place.segment().step()
+        self._path = self._segment.write(place.spool)
+
+    def say(self, text: str, *, age_s: float = 0.0) -> None:
+        """Show a piece of an answer."""
+        segment = self._segment
         piece = {"step_id": id_text(new_id()), "episode_id": id_text(segment.episode), "text": text}
         wall = time.time_ns() - int(age_s * 1e9)
         frame = encode_frame(segment.recorder, segment.next, to_json(piece), kind=DELTA, wall=wall)
         segment.next += 1
-        with path.open("ab") as file:
+        with self._path.open("ab") as file:
             file.write(frame)
 
-    say("a fresh piece ")
+
+def knows_up_to(number: int) -> bytes:
+    """What a server answers that is asked for a recorder."""
+    return answer(200, json.dumps({"id": "x", "last_number": number}), "application/json")
+
+
+@pytest.mark.parametrize("is_redacted", [True, False])
+def test_deltas_are_not_told_again_when_steps_are(
+    place: Place, voyage: Voyage, proxy: FaultProxy, is_redacted: bool
+) -> None:
+    """A server that has lost what it had gets the steps once more, and those who watch nothing twice."""
+    give_notice(voyage.spool, RedactionSettings(enabled=is_redacted))
+    speaker = Speaker(place)
     voyage.drain()
-    say("an old piece ", age_s=10)
+    speaker.say("a piece ")
     voyage.drain()
-    position = answer(200, json.dumps({"id": "x", "last_number": 2}), "application/json")
-    proxy.fail(Fault(answers=(position, answer(500, "{}"))))
-    say("a piece that fails ")
+    proxy.fail(Fault(answers=(knows_up_to(-1),)))
+    speaker.say("of an answer ")
+    voyage.drain()
+    speaker.say("that goes on ")
+    voyage.drain()
+
+    assert len([post for post in posts(proxy) if post["steps"]]) == 2, "the step was posted again"
+    assert proxy.sent.count(b"a piece ") == 1
+    assert proxy.sent.count(b"of an answer ") <= 1
+    assert proxy.sent.count(b"that goes on ") == 1
+
+
+def test_deltas_are_posted_while_they_are_fresh(place: Place, voyage: Voyage, proxy: FaultProxy) -> None:
+    """Pieces of answers go along once with what is logged then; an old one, and one that failed, is dropped."""
+    speaker = Speaker(place)
+    voyage.drain()
+    speaker.say("a fresh piece ")
+    voyage.drain()
+    speaker.say("an old piece ", age_s=10)
+    voyage.drain()
+    proxy.fail(Fault(answers=(knows_up_to(2), answer(500, "{}"))))
+    speaker.say("a piece that fails ")
     voyage.drain()
 
     assert proxy.sent.count(b"a fresh piece ") == 1

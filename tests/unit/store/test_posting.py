@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic_core import to_json
-from tests.support.rounds import Office, Place, Shelf
+from tests.support.rounds import Office, Pen, Place, Shelf, settings
 
 from stepstream.errors import ValidationFailed
 from stepstream.schemas.identity import id_bytes, id_text, new_id
 from stepstream.schemas.kinds import LossReason
 from stepstream.schemas.post import KindRegistration, StepPost
+from stepstream.settings import RedactionSettings
+from stepstream.spool.frame import FrameKind
 from stepstream.store.post_office import OfficeClosed, Posting, PostOffice, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from stepstream.schemas.post import KindRegistered, StepsAccepted
     from stepstream.schemas.record import JsonObject, JsonValue
+    from stepstream.schemas.stream import Delta
 
 WITHIN_S = 10.0
 SECRET = "sk-ant-api03-" + "Zq8" * 31 + "AA"
@@ -334,6 +337,50 @@ def test_an_id_for_two_things_is_refused_and_others_go_on(place: Place, office: 
     shelf = Shelf(place.database)
     shelf.audit()
     assert shelf.texts() == ["first", "from elsewhere"]
+
+
+def test_what_follows_a_refused_post_has_its_place(place: Place, office: Office) -> None:
+    """What a refused post had taken is free again: the next step of its episode, the next number of its recorder."""
+    sender = Sender()
+    first = sender.thought("first")
+    send(office, sender.post(first))
+    with pytest.raises(ValidationFailed, match="refuses a row"):
+        send(office, sender.post(sender.thought("second"), sender.thought("third", id=first["id"])))
+    sender.next_number = 1
+
+    accepted = send(office, sender.post(sender.thought("second"), sender.thought("third")))
+
+    shelf = Shelf(place.database)
+    shelf.audit()
+    assert shelf.texts() == ["first", "second", "third"]
+    assert [step.sequence for step in shelf.steps] == list(range(len(shelf.steps)))
+    assert (accepted.stored, shelf.recorders[sender.id], shelf.losses()) == (2, 2, [])
+
+
+def test_what_cannot_be_shown_is_stored_all_the_same(place: Place) -> None:
+    """Whoever shows what is being made may fail at it; steps are committed, posts answered, the office is kept."""
+    failures: list[int] = []
+
+    def fail(deltas: Sequence[Delta]) -> None:
+        failures.append(len(deltas))
+        raise RuntimeError("nobody can be told")
+
+    options = settings().model_copy(update={"redaction": RedactionSettings(enabled=False)})
+    with Office(place, options, server=True, on_deltas=fail) as office:
+        office.committer.work()
+        term = office.committer._generation
+        sender, pen = Sender(), Pen(place)
+        step = sender.thought("posted")
+        delta: JsonObject = {"step_id": step["id"], "episode_id": sender.episode, "text": "p"}
+        accepted = send(office, sender.post(step, deltas=[delta]))
+        pen.write("logged")
+        pen.recorder.append(int(FrameKind.DELTA), to_json(delta))
+        office.drain()
+        pen.close()
+
+        assert (accepted.stored, failures) == (1, [1, 1])
+        assert (office.committer.elected, office.committer._generation) == (True, term)
+    assert sorted(Shelf(place.database).texts()) == ["logged", "posted"]
 
 
 def test_secrets_are_taken_out_of_what_is_posted(place: Place, office: Office) -> None:

@@ -1,5 +1,7 @@
 /** The head of an episode: how it stands, what it is doing now, and its figures. */
 
+import type { ReactNode } from "react";
+
 import type { EpisodeSummary } from "../../api/schema";
 import { KindMark, StatusMark } from "../../parts/Marks";
 import { useNow } from "../../parts/time";
@@ -9,7 +11,7 @@ import { ago, count, duration, moment } from "../../steps/figures";
 const SILENT_NS = 60e9;
 
 /** See above. */
-export function EpisodeHeader({ summary: { episode, latest } }: { summary: EpisodeSummary }) {
+export function EpisodeHeader({ summary: { episode, latest }, children }: { summary: EpisodeSummary; children: ReactNode }) {
   const now = useNow();
   const isRunning = episode.status === "running";
   const took = (episode.ended_at ?? now * 1e6) - episode.started_at;
@@ -32,6 +34,7 @@ export function EpisodeHeader({ summary: { episode, latest } }: { summary: Episo
       </span>
       <span className="stretch" />
       {isSilent && <span className="chip bad">last sign of life {ago(episode.last_at, now)}</span>}
+      {children}
       <dl className="episode-figures figure">
         <div><dt>steps</dt><dd>{count(episode.steps)}</dd></div>
         <div><dt>errors</dt><dd className={episode.errors ? "bad" : ""}>{count(episode.errors)}</dd></div>

@@ -1,19 +1,26 @@
 /** One episode: what happened, step by step, as it happens. */
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useRef, useState } from "react";
-import { useSearchParams } from "wouter";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { Link, useSearchParams } from "wouter";
 
 import { get } from "../../api/client";
 import type { EpisodeSummary, Step } from "../../api/schema";
 import { FilterField } from "../../parts/FilterField";
 import { useKeys } from "../../parts/keys";
+import { SavedViews } from "../../parts/SavedViews";
 import { Trouble } from "../../parts/Trouble";
+import { useBeat } from "../../parts/useBeat";
 import { Details } from "./Details";
 import { EpisodeHeader } from "./EpisodeHeader";
 import { FilteredLog } from "./filtered_log";
 import { Minimap } from "./Minimap";
 import { Outline } from "./Outline";
+import type { Skeleton } from "./outline/skeleton";
+import { useSkeleton } from "./outline/useSkeleton";
+import { type Replay, useReplay } from "./playhead_hook";
+import { PaceTold } from "./playhead_pace";
+import { PlayheadMark } from "./PlayheadMark";
 import type { StepLog } from "./step_log";
 import { StepTable } from "./StepTable";
 import { Transcript } from "./Transcript";
@@ -21,7 +28,13 @@ import { WholeLog } from "./whole_log";
 import "./episode.css";
 
 const RENEW_MS = 500;
-const TABS = ["transcript", "table"] as const;
+/** So many rows ahead of a replay are read. */
+const AHEAD = 1_000;
+const TABS = ["transcript", "table", "waterfall", "graph", "plots"] as const;
+
+const Waterfall = lazy(() => import("./waterfall/Waterfall"));
+const Graph = lazy(() => import("./graph/Graph"));
+const Plots = lazy(() => import("./plots/Plots"));
 
 /** A tab of the view; the word in its address. */
 export type Tab = (typeof TABS)[number];
@@ -30,14 +43,12 @@ export type Tab = (typeof TABS)[number];
 export default function EpisodeView({ id }: { id: string }) {
   const [search, setSearch] = useSearchParams();
   const filter = search.get("filter") ?? "";
-  const tab = TABS.find((each) => each === search.get("tab")) ?? "transcript";
-  const wanted = search.get("step");
-  const chosen = wanted === null || !/^\d+$/.test(wanted) ? null : Number(wanted);
   const { summary, error, renewSoon } = useSummary(id);
   const log = useStepLog(summary?.episode.id ?? null, filter, renewSoon);
+  const skeleton = useSkeleton(summary?.episode ?? null);
 
   const change = useCallback(
-    (changes: Record<string, string | null>) =>
+    (changes: Changes) =>
       setSearch((before) => {
         const after = new URLSearchParams(before);
         for (const [name, value] of Object.entries(changes)) {
@@ -48,57 +59,131 @@ export default function EpisodeView({ id }: { id: string }) {
       }, { replace: true }),
     [setSearch],
   );
-  const choose = useCallback(
-    (sequence: number | null) => change({ step: sequence === null ? null : String(sequence) }),
-    [change],
-  );
-  useKeys({
-    "1": () => change({ tab: null }),
-    "2": () => change({ tab: "table" }),
-    Escape: () => choose(null),
-  });
-
   useEffect(() => {
     if (summary) document.title = `${summary.episode.name || "unnamed"} · stepstream`;
     return () => { document.title = "stepstream"; };
   }, [summary]);
 
   if (error && !summary) return <Trouble error={error} onRetry={renewSoon} />;
-  if (!summary || !log) return null;
+  if (!summary || !log || !skeleton) return null;
+  return <EpisodePage summary={summary} log={log} skeleton={skeleton} search={search} change={change} />;
+}
+
+/** What of the address is to be another; null takes it away. */
+type Changes = Record<string, string | null>;
+
+interface PageProperties {
+  summary: EpisodeSummary;
+  log: StepLog;
+  skeleton: Skeleton;
+  search: URLSearchParams;
+  change(changes: Changes): void;
+}
+
+function EpisodePage({ summary, log, skeleton, search, change }: PageProperties) {
   const { episode } = summary;
-  const Rows = tab === "table" ? StepTable : Transcript;
+  const filter = search.get("filter") ?? "";
+  const tab = TABS.find((each) => each === search.get("tab")) ?? "transcript";
+  const wanted = search.get("step");
+  const chosen = wanted === null || !/^\d+$/.test(wanted) ? null : Number(wanted);
+  const choose = useCallback(
+    (sequence: number | null) => change({ step: sequence === null ? null : String(sequence) }),
+    [change],
+  );
+  const open = useCallback((next: Tab) => change({ tab: next === "transcript" ? null : next }), [change]);
+  const narrow = useCallback((text: string) => change({ filter: text, step: null }), [change]);
+  const replay = useReplay({ episode, skeleton, chosen, wanted: search.get("replay"), change });
+  const [isFollowing, setFollowing] = useState(true);
+  const { stop, returns } = useReturn(replay, isFollowing, chosen, change);
+  useKeys({
+    ...Object.fromEntries(TABS.map((each, place) => [String(place + 1), () => open(each)])),
+    " ": replay.toggle,
+    Escape: () => (replay.moment === null ? choose(null) : stop()),
+  });
+
+  useEffect(() => {
+    if (!replay.isPlaying || replay.sequence === null) return;
+    const place = log.placeOf(replay.sequence);
+    log.look(place, place + AHEAD);
+  }, [log, replay.isPlaying, replay.sequence]);
+
+  const shown = replay.sequence ?? chosen;
+  const withDetails = chosen !== null && !replay.isPlaying;
+  const rows = { log, episode, chosen: shown, onChoose: choose };
+  const toTable = (text: string): void => change({ tab: "table", filter: text, step: null });
   return (
-    <main className={`episode${chosen === null ? "" : " with-details"}`}>
-      <EpisodeHeader summary={summary} />
-      <Minimap episode={episode} chosen={chosen} onChoose={choose} />
+    <main className={`episode${withDetails ? " with-details" : ""}`}>
+      <EpisodeHeader summary={summary}>
+        <PlayheadMark replay={{ ...replay, stop }} isRunning={episode.status === "running"} isFollowing={isFollowing} />
+      </EpisodeHeader>
+      <Minimap episode={episode} chosen={shown} onChoose={choose} />
       <div className="episode-tools">
         <div role="tablist" aria-label="How the steps are shown" className="tabs">
-          {TABS.map((each) => (
+          {TABS.map((each, place) => (
             <button
               key={each}
               role="tab"
               aria-selected={each === tab}
               className="plain"
-              onClick={() => change({ tab: each === "transcript" ? null : each })}
+              title={`Key ${place + 1}`}
+              onClick={() => open(each)}
             >
               {each[0]?.toUpperCase() + each.slice(1)}
             </button>
           ))}
         </div>
-        <FilterField
-          value={filter}
-          onChange={(text) => change({ filter: text, step: null })}
-          error={log.error}
-          label="Filter steps"
-          placeholder="Filter:  kind:tool_call  tool:simulate  status:error  dur>1s  &quot;text&quot;   ( / )"
-        />
+        <StepFilter log={log} episode={episode.id} filter={filter} onFilter={narrow} />
       </div>
-      <Outline episode={episode} chosen={chosen} onChoose={choose} />
+      <Outline skeleton={skeleton} episode={episode} chosen={shown} filter={filter} onChoose={choose} onFilter={narrow} />
       <section className="episode-steps" role="tabpanel" aria-label={tab}>
-        <Rows key={filter} log={log} episode={episode} chosen={chosen} onChoose={choose} />
+        <PaceTold value={setFollowing}>
+          <Suspense>
+            {tab === "transcript" && <Transcript key={`${filter} ${returns}`} {...rows} />}
+            {tab === "table" && <StepTable key={`${filter} ${returns}`} {...rows} />}
+            {tab === "waterfall" && <Waterfall key={episode.id} {...rows} moment={replay.moment} />}
+            {tab === "graph" && <Graph episode={episode} filter={filter} onFilter={toTable} />}
+            {tab === "plots" && <Plots {...rows} skeleton={skeleton} moment={replay.moment} />}
+          </Suspense>
+        </PaceTold>
       </section>
-      {chosen !== null && <Details episode={episode} sequence={chosen} onChoose={choose} />}
+      {withDetails && <Details episode={episode} sequence={chosen} onChoose={choose} />}
     </main>
+  );
+}
+
+/** The end of a replay: what followed before follows again, as a list that is made anew. */
+function useReturn(replay: Replay, isFollowing: boolean, chosen: number | null, change: (changes: Changes) => void): { stop(): void; returns: number } {
+  const [returns, setReturns] = useState(0);
+  const followed = useRef(false);
+  if (replay.moment === null) followed.current = isFollowing && chosen === null;
+  const stop = useCallback(() => {
+    if (!followed.current) return replay.stop();
+    change({ replay: null, step: null });
+    setReturns((before) => before + 1);
+  }, [replay.stop, change]);
+  return { stop, returns };
+}
+
+interface FilterProperties {
+  log: StepLog;
+  episode: string;
+  filter: string;
+  onFilter(filter: string): void;
+}
+
+function StepFilter({ log, episode, filter, onFilter }: FilterProperties) {
+  const { error } = useBeat(log);
+  return (
+    <FilterField
+      value={filter}
+      onChange={onFilter}
+      error={error}
+      label="Filter steps"
+      placeholder="Filter:  kind:tool_call  tool:simulate  status:error  dur>1s  &quot;text&quot;   ( / )"
+    >
+      <Link href={`/search?episode=${episode}`} className="filter-beside">Search</Link>
+      <SavedViews place="episode" />
+    </FilterField>
   );
 }
 
@@ -123,7 +208,7 @@ function useStepLog(episode: string | null, filter: string, onSteps: (steps: Ste
   const [log, setLog] = useState<StepLog | null>(null);
   useEffect(() => {
     if (episode === null) return;
-    const opened = filter ? new FilteredLog(episode, filter, onSteps) : new WholeLog(episode, () => {}, onSteps);
+    const opened = filter ? new FilteredLog(episode, filter, onSteps) : new WholeLog(episode, onSteps);
     setLog(opened);
     return () => opened.close();
   }, [episode, filter, onSteps]);

@@ -4,10 +4,10 @@ import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, type MouseEvent, useEffect, useRef, useState } from "react";
 
 import { get } from "../../api/client";
-import type { BucketTimeline, Episode, ExactTimeline } from "../../api/schema";
+import type { Episode, EpisodeStrip, StripBucket } from "../../api/schema";
 import { count, duration } from "../../steps/figures";
-import { BUCKETS, type Strip, type StripBucket, stripOf } from "./strip";
 
+const BUCKETS = 240;
 const RENEW_MS = 2_000;
 const HEIGHT = 34;
 
@@ -21,12 +21,12 @@ interface Properties {
 export function Minimap({ episode, chosen, onChoose }: Properties) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
-  const [at, setAt] = useState<StripBucket | null>(null);
+  const [at, setAt] = useState<number | null>(null);
   const { data } = useQuery({
     queryKey: ["minimap", episode.id],
     queryFn: ({ signal }) =>
-      get<BucketTimeline | ExactTimeline>(`/episodes/${episode.id}/timeline`, { buckets: BUCKETS }, signal),
-    select: stripOf,
+      get<EpisodeStrip>(`/episodes/${episode.id}/strip`, { buckets: BUCKETS }, signal),
+    placeholderData: (before) => before,
     refetchInterval: episode.status === "running" ? RENEW_MS : false,
   });
 
@@ -52,22 +52,22 @@ export function Minimap({ episode, chosen, onChoose }: Properties) {
     };
   }, [data, width, chosen]);
 
-  const bucketAt = (event: MouseEvent): StripBucket | null => {
+  const placeOf = (event: MouseEvent): number => {
     const box = event.currentTarget.getBoundingClientRect();
-    const index = Math.floor(((event.clientX - box.left) / box.width) * BUCKETS);
-    return data?.buckets[index] ?? null;
+    return Math.floor(((event.clientX - box.left) / box.width) * BUCKETS);
   };
   const onKey = (event: KeyboardEvent): void => {
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (by === 0 || !data) return;
     event.preventDefault();
     event.stopPropagation();
-    const filled = data.buckets.filter((bucket) => bucket.first !== null);
-    const here = filled.findLastIndex((bucket) => (bucket.first ?? 0) <= (chosen ?? 0));
+    const filled = data.buckets.filter((bucket) => bucket.steps > 0);
+    const here = filled.findLastIndex((bucket) => bucket.first <= (chosen ?? 0));
     const next = filled[Math.min(filled.length - 1, Math.max(0, here + by))];
-    if (next?.first != null) onChoose(next.first);
+    if (next !== undefined) onChoose(next.first);
   };
-  const told = data ? `${count(episode.steps)} steps in ${duration(data.until - data.since)}` : "";
+  const under: StripBucket | undefined = at === null ? undefined : data?.buckets[at];
+  const told = data ? `${count(data.steps)} steps in ${duration(data.width_ns * BUCKETS)}` : "";
   return (
     <div className="minimap">
       <canvas
@@ -81,19 +81,23 @@ export function Minimap({ episode, chosen, onChoose }: Properties) {
         aria-valuetext={chosen === null ? told : `step ${chosen} of ${episode.steps}`}
         height={HEIGHT}
         onClick={(event) => {
-          const bucket = bucketAt(event);
-          if (bucket?.first != null) onChoose(bucket.first);
+          const bucket = data?.buckets[placeOf(event)];
+          if (bucket !== undefined) onChoose(Math.min(bucket.first, Math.max(0, episode.steps - 1)));
         }}
-        onMouseMove={(event) => setAt(bucketAt(event))}
+        onMouseMove={(event) => setAt(placeOf(event))}
         onMouseLeave={() => setAt(null)}
         onKeyDown={onKey}
-        title={at && data ? `${duration(at.index * data.width_ns)} in: ${count(at.steps)} steps, ${count(at.errors)} errors` : told}
+        title={
+          under && at !== null && data
+            ? `${duration(at * data.width_ns)} in: ${count(under.steps)} steps, ${count(under.errors)} errors`
+            : told
+        }
       />
     </div>
   );
 }
 
-function draw(canvas: HTMLCanvasElement, width: number, { buckets }: Strip, chosen: number | null): void {
+function draw(canvas: HTMLCanvasElement, width: number, { buckets }: EpisodeStrip, chosen: number | null): void {
   const scale = devicePixelRatio;
   canvas.width = width * scale;
   canvas.height = HEIGHT * scale;
@@ -105,20 +109,20 @@ function draw(canvas: HTMLCanvasElement, width: number, { buckets }: Strip, chos
   const each = width / BUCKETS;
   const most = Math.max(1, ...buckets.map((bucket) => bucket.steps));
   context.fillStyle = colour("--ink-faint");
-  for (const bucket of buckets) {
-    if (bucket.steps === 0) continue;
+  buckets.forEach((bucket, place) => {
+    if (bucket.steps === 0) return;
     // A root keeps what is rare in sight beside what is frequent.
     const height = Math.max(2, Math.sqrt(bucket.steps / most) * (HEIGHT - 10));
-    context.fillRect(bucket.index * each, HEIGHT - height, Math.max(1, each - 0.75), height);
-  }
+    context.fillRect(place * each, HEIGHT - height, Math.max(1, each - 0.75), height);
+  });
   context.fillStyle = colour("--bad");
-  for (const bucket of buckets) {
-    if (bucket.errors > 0) context.fillRect(bucket.index * each, 0, Math.max(2, each), 7);
-  }
-  const here = chosen === null ? undefined : buckets.findLast((bucket) => bucket.first !== null && bucket.first <= chosen);
-  if (here !== undefined) {
+  buckets.forEach((bucket, place) => {
+    if (bucket.errors > 0) context.fillRect(place * each, 0, Math.max(2, each), 7);
+  });
+  const here = chosen === null ? -1 : buckets.findLastIndex((bucket) => bucket.steps > 0 && bucket.first <= chosen);
+  if (here >= 0) {
     context.fillStyle = colour("--accent");
-    context.fillRect((here.index + 0.5) * each - 1, 0, 2, HEIGHT);
+    context.fillRect((here + 0.5) * each - 1, 0, 2, HEIGHT);
   }
 }
 

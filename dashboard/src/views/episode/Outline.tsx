@@ -1,38 +1,39 @@
-/** Who worked on it, and what is open now: the roles of an episode with their figures. */
+/** The left of an episode: who worked on it, and phase by phase who did what. */
 
-import { useQuery } from "@tanstack/react-query";
-
-import { get } from "../../api/client";
-import type { Episode, RoleGraph } from "../../api/schema";
-import { count } from "../../steps/figures";
-
-const RENEW_MS = 3_000;
+import type { Episode } from "../../api/schema";
+import { Phases } from "./outline/Phases";
+import { Roles } from "./outline/Roles";
+import { useRoles } from "./outline/roles";
+import type { Skeleton } from "./outline/skeleton";
+import "./outline/outline.css";
 
 interface Properties {
+  skeleton: Skeleton;
   episode: Episode;
   chosen: number | null;
-  onChoose(sequence: number | null): void;
+  filter: string;
+  onChoose(sequence: number): void;
+  onFilter(filter: string): void;
 }
 
 /** See above. */
-export function Outline({ episode }: Properties) {
-  const { data } = useQuery({
-    queryKey: ["roles", episode.id],
-    queryFn: ({ signal }) => get<RoleGraph>(`/episodes/${episode.id}/roles`, {}, signal),
-    refetchInterval: episode.status === "running" ? RENEW_MS : false,
-  });
+export function Outline({ skeleton, episode, chosen, filter, onChoose, onFilter }: Properties) {
+  const { roles, isRenewed } = useRoles(episode);
   return (
-    <aside className="outline" aria-label="Roles">
-      <h2>Roles</h2>
-      <ul>
-        {data?.nodes.map((node) => (
-          <li key={node.name} className={node.name === data.current ? "current" : ""}>
-            <span className="clip">{node.name}</span>
-            <span className="faint figure">{count(node.steps)}</span>
-            {node.errors > 0 && <span className="bad figure">{count(node.errors)} ✕</span>}
-          </li>
-        ))}
-      </ul>
+    <aside className="outline" aria-label="Outline">
+      <section>
+        <h2>Roles</h2>
+        {roles && (
+          <Roles
+            nodes={roles.nodes}
+            current={episode.status === "running" ? roles.current : null}
+            filter={filter}
+            onFilter={onFilter}
+          />
+        )}
+        {!isRenewed && <p className="faint outline-note">Counted when the page was opened.</p>}
+      </section>
+      <Phases skeleton={skeleton} episode={episode} chosen={chosen} onChoose={onChoose} />
     </aside>
   );
 }

@@ -1,6 +1,6 @@
 /** The steps of an episode as a table: one line each, any number of them. */
 
-import { useCallback, useEffect, useRef } from "react";
+import { useCallback, useLayoutEffect, useRef } from "react";
 
 import type { Episode, Step } from "../../api/schema";
 import { FixedList, type ListHandle } from "../../parts/FixedList";
@@ -35,8 +35,9 @@ export function StepTable({ log, episode, chosen, onChoose }: StepsProperties) {
     following.pause();
     onChoose(sequence);
   }, [following.pause, onChoose]);
+  const look = useCallback((first: number, last: number) => log.look(first, last), [log]);
   useStepKeys(log, chosen, choose, handle, following);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (chosen !== null && !log.isLoading) handle.current?.show(log.placeOf(chosen));
     // Only when another step is chosen: new rows must not move the list.
   }, [chosen, log.isLoading]);
@@ -44,21 +45,32 @@ export function StepTable({ log, episode, chosen, onChoose }: StepsProperties) {
   if (log.error !== null && log.length === 0) return <Trouble error={log.error} />;
   if (log.length === 0) return <NoSteps log={log} />;
   return (
-    <div className="step-table" role="table" aria-label="Steps" aria-rowcount={log.length + 1}>
-      <div role="row" className="step-row step-head">
-        {["#", "Time", "Kind", "Who", "What"].map((name) => <span role="columnheader" key={name}>{name}</span>)}
+    <div className="step-list">
+      <div className="step-table" role="table" aria-label="Steps" aria-rowcount={log.length + 1}>
+        <div role="rowgroup">
+          <div role="row" className="step-row step-head">
+            {["#", "Time", "Kind", "Who", "What"].map((name) => <span role="columnheader" key={name}>{name}</span>)}
+          </div>
+        </div>
+        <FixedList
+          handle={handle}
+          length={log.length}
+          rowHeight={ROW}
+          label="Steps"
+          onRange={look}
+          onEnd={following.onEnd}
+          row={(place) => (
+            <StepRow
+              key={place}
+              step={log.step(place)}
+              place={place}
+              chosen={chosen}
+              began={episode.started_at}
+              onChoose={choose}
+            />
+          )}
+        />
       </div>
-      <FixedList
-        handle={handle}
-        length={log.length}
-        rowHeight={ROW}
-        label="Steps"
-        onRange={(first, last) => log.look(first, last)}
-        onEnd={following.onEnd}
-        row={(place) => (
-          <StepRow key={place} step={log.step(place)} place={place} chosen={chosen} began={episode.started_at} onChoose={choose} />
-        )}
-      />
       <NewSteps following={following} />
     </div>
   );

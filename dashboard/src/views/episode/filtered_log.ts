@@ -7,7 +7,7 @@ import { listen } from "../../live/feed";
 import { isError, StepLog } from "./step_log";
 
 const PAGE = 500;
-const ROWS_MAX = 100_000;
+const ROWS_MAX = 250_000;
 
 /** See above. */
 export class FilteredLog extends StepLog {

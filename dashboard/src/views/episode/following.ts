@@ -3,6 +3,7 @@
 import { useCallback, useLayoutEffect, useRef, useState } from "react";
 
 import type { ListHandle } from "../../parts/FixedList";
+import { useTellPace } from "./playhead_pace";
 import type { StepLog } from "./step_log";
 
 /** What a list that follows shows and tells. */
@@ -22,6 +23,7 @@ export interface Following {
 /** Follow a log while its episode runs. */
 export function useFollowing(log: StepLog, isRunning: boolean, handle: { current: ListHandle | null }): Following {
   const [isFollowing, setFollowing] = useState(isRunning);
+  useTellPace(isFollowing);
   const seen = useRef({ length: 0, errors: 0 });
   const { length, newErrors } = log;
   if (isFollowing || log.isLoading || !isRunning) seen.current = { length, errors: newErrors };

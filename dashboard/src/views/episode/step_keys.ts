@@ -14,6 +14,7 @@ export function useStepKeys(
   following: Following,
 ): void {
   const go = (place: number): void => {
+    if (log.length === 0) return;
     const at = Math.min(log.length - 1, Math.max(0, place));
     handle.current?.show(at);
     const step = log.step(at);
@@ -24,11 +25,16 @@ export function useStepKeys(
     const found = await log.nextError(chosen === null ? (by === 1 ? -1 : log.length) : here(), by);
     if (found !== null) go(found);
   };
+  const move = (by: 1 | -1): void => {
+    // With nothing chosen one begins with what is in sight.
+    if (chosen === null) go(following.isFollowing ? log.length - 1 : (handle.current?.top() ?? 0));
+    else go(here() + by);
+  };
   useKeys({
-    j: () => go(here() + 1),
-    k: () => go(here() - 1),
-    ArrowDown: () => go(here() + 1),
-    ArrowUp: () => go(here() - 1),
+    j: () => move(1),
+    k: () => move(-1),
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
     g: () => go(0),
     G: () => following.follow(),
     e: () => void error(1),

@@ -2,10 +2,13 @@
 
 import type { Step } from "../../api/schema";
 import { Beat } from "../../parts/beat";
+import { Drafts } from "./drafts";
 
 /** Rows by their place. Those that are not here yet are asked for when they are looked at. */
 export abstract class StepLog extends Beat {
   error: unknown = null;
+  /** Answers that are still being made. */
+  readonly drafts = new Drafts();
   /** Whether the first rows are still awaited. */
   isLoading = true;
   /** How many rows there are, as far as known. */

@@ -24,7 +24,6 @@ export class WholeLog extends StepLog {
 
   constructor(
     readonly episode: string,
-    readonly onDeltas: (message: { step_id: string; text: string }[]) => void,
     readonly onSteps: (steps: Step[]) => void,
   ) {
     super();
@@ -101,7 +100,7 @@ export class WholeLog extends StepLog {
         if (message.type === "live") this.#isLive = true;
         connection.heard(this.#isLive);
         if (message.type === "steps") this.#take(message.steps);
-        else if (message.type === "deltas") this.onDeltas(message.deltas);
+        else if (message.type === "deltas") this.drafts.add(message.deltas);
         else if (message.type === "reset") location.reload();
       },
       onAway: (sinceMs) => {
@@ -113,6 +112,7 @@ export class WholeLog extends StepLog {
 
   #take(steps: Step[]): void {
     this.#put(steps);
+    this.drafts.take(steps);
     this.newErrors += steps.filter(isError).length;
     this.onSteps(steps);
     this.changed();

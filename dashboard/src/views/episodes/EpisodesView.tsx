@@ -9,10 +9,13 @@ import { FilterField } from "../../parts/FilterField";
 import { FixedList, type ListHandle } from "../../parts/FixedList";
 import { KindMark, StatusMark } from "../../parts/Marks";
 import { useNow } from "../../parts/time";
+import { SavedViews } from "../../parts/SavedViews";
 import { Trouble } from "../../parts/Trouble";
 import { useBeat } from "../../parts/useBeat";
 import { useKeys } from "../../parts/keys";
 import { ago, clock, count, duration, moment } from "../../steps/figures";
+import { comparisonAddress, useMarked } from "../compare/marked";
+import { MarkedTray } from "../compare/MarkedTray";
 import { EpisodeList } from "./episode_list";
 import { Facets } from "./Facets";
 import "./episodes.css";
@@ -25,22 +28,43 @@ export function EpisodesView() {
   const filter = search.get("filter") ?? "";
   const list = useEpisodeList(filter);
   const setFilter = useCallback(
-    (text: string) => setSearch(text ? { filter: text } : {}),
+    (text: string) =>
+      setSearch((before) => {
+        const after = new URLSearchParams(before);
+        if (text) after.set("filter", text);
+        else after.delete("filter");
+        return after;
+      }),
     [setSearch],
   );
   return (
     <main className="episodes">
       <h1 className="unseen">Episodes</h1>
-      <FilterField
-        value={filter}
-        onChange={setFilter}
-        error={list?.error}
-        label="Filter episodes"
-        placeholder="Filter:  status:running  role:engineer  errors>0  dur>5m  tag:demo   ( / )"
-      />
+      {list && <EpisodeFilter list={list} filter={filter} onFilter={setFilter} />}
       <Facets filter={filter} onFilter={setFilter} />
       {list && <EpisodeTable list={list} filter={filter} />}
     </main>
+  );
+}
+
+interface FilterProperties {
+  list: EpisodeList;
+  filter: string;
+  onFilter(filter: string): void;
+}
+
+function EpisodeFilter({ list, filter, onFilter }: FilterProperties) {
+  const { error } = useBeat(list);
+  return (
+    <FilterField
+      value={filter}
+      onChange={onFilter}
+      error={error}
+      label="Filter episodes"
+      placeholder="Filter:  status:running  role:engineer  errors>0  dur>5m  tag:demo   ( / )"
+    >
+      <SavedViews place="episodes" />
+    </FilterField>
   );
 }
 
@@ -57,6 +81,7 @@ function useEpisodeList(filter: string): EpisodeList | null {
 function EpisodeTable({ list, filter }: { list: EpisodeList; filter: string }) {
   const { rows, waiting, error, isLoading, isComplete } = useBeat(list);
   const [chosen, setChosen] = useState<string | null>(null);
+  const { marked, toggle, clear } = useMarked();
   const [, go] = useLocation();
   const handle = useRef<ListHandle>(null);
   const isAtTop = useRef(true);
@@ -77,6 +102,8 @@ function EpisodeTable({ list, filter }: { list: EpisodeList; filter: string }) {
     G: () => step(rows.length),
     g: () => step(-rows.length),
     Enter: () => chosen !== null && go(`/episodes/${chosen}`),
+    x: () => chosen !== null && toggle(chosen),
+    X: () => go(comparisonAddress(marked) ?? "/compare"),
   });
   const look = useCallback((first: number, last: number) => {
     isAtTop.current = first === 0;
@@ -87,42 +114,70 @@ function EpisodeTable({ list, filter }: { list: EpisodeList; filter: string }) {
   if (rows.length === 0 && !isLoading && waiting.length === 0) return <Nothing filter={filter} />;
   return (
     <div
-      className="episode-table"
-      role="table"
-      aria-label="Episodes"
-      aria-rowcount={isComplete ? rows.length + 1 : -1}
+      className="episode-list"
       onPointerEnter={() => { isUnderPointer.current = true; hold(); }}
       onPointerLeave={() => { isUnderPointer.current = false; hold(); }}
     >
-      <div role="row" className="episode-row episode-head">
-        {["Status", "Episode", "Now", "Steps", "Errors", "Duration", "Started", "Last step"].map((name) => (
-          <span role="columnheader" key={name}>{name}</span>
-        ))}
-      </div>
       {waiting.length > 0 && (
         <button className="pill main" onClick={() => { list.take(); handle.current?.show(0, "start"); }}>
           ↑ {waiting.length} new
         </button>
       )}
-      <FixedList
-        handle={handle}
-        length={rows.length}
-        rowHeight={ROW}
-        label="Episodes"
-        onRange={look}
-        row={(index) => {
-          const row = rows[index];
-          return row && (
-            <EpisodeRow key={row.episode.id} summary={row} index={index} isChosen={row.episode.id === chosen} />
-          );
-        }}
-      />
       <p className="unseen" aria-live="polite">{waiting.length ? `${waiting.length} new episodes` : ""}</p>
+      <div
+        className="episode-table"
+        role="table"
+        aria-label="Episodes"
+        aria-rowcount={isComplete ? rows.length + 1 : -1}
+      >
+        <div role="rowgroup">
+          <div role="row" className="episode-row episode-head">
+            <span role="columnheader"><span className="unseen">Compare</span></span>
+            {["Status", "Episode", "Now", "Steps", "Errors", "Duration", "Started", "Last step"].map((name) => (
+              <span role="columnheader" key={name}>{name}</span>
+            ))}
+          </div>
+        </div>
+        <FixedList
+          handle={handle}
+          length={rows.length}
+          rowHeight={ROW}
+          label="Episodes"
+          onRange={look}
+          row={(index) => {
+            const row = rows[index];
+            return row && (
+              <EpisodeRow
+                key={row.episode.id}
+                summary={row}
+                index={index}
+                isChosen={row.episode.id === chosen}
+                isMarked={marked.includes(row.episode.id)}
+                onMark={toggle}
+              />
+            );
+          }}
+        />
+      </div>
+      <MarkedTray
+        marked={marked}
+        nameOf={(id) => rows.find((row) => row.episode.id === id)?.episode.name ?? null}
+        onClear={clear}
+      />
     </div>
   );
 }
 
-function EpisodeRow({ summary, index, isChosen }: { summary: EpisodeSummary; index: number; isChosen: boolean }) {
+interface RowProperties {
+  summary: EpisodeSummary;
+  index: number;
+  isChosen: boolean;
+  /** Whether it is to be compared. */
+  isMarked: boolean;
+  onMark(id: string): void;
+}
+
+function EpisodeRow({ summary, index, isChosen, isMarked, onMark }: RowProperties) {
   const { episode, latest } = summary;
   const now = useNow();
   const [, go] = useLocation();
@@ -137,6 +192,11 @@ function EpisodeRow({ summary, index, isChosen }: { summary: EpisodeSummary; ind
       className={`episode-row${isChosen ? " chosen" : ""}`}
       onClick={() => go(`/episodes/${episode.id}`)}
     >
+      <span role="cell">
+        <label className="episode-mark" onClick={(event) => event.stopPropagation()}>
+          <input type="checkbox" checked={isMarked} onChange={() => onMark(episode.id)} aria-label={`Compare ${name}`} />
+        </label>
+      </span>
       <span role="cell"><StatusMark status={episode.status} /></span>
       <span role="cell" className="episode-name">
         <a

@@ -5,6 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import { get } from "../../api/client";
 import type { EpisodeFacets, FacetValue } from "../../api/schema";
 import { count } from "../../steps/figures";
+import { clauseOf, clausesOf, toggled } from "./clauses";
 
 const SHOWN_MAX = 8;
 const RENEW_MS = 5_000;
@@ -57,21 +58,4 @@ function Facet({ name, values, filter, onFilter }: Properties) {
       {values.length > SHOWN_MAX && <p className="faint">and {values.length - SHOWN_MAX} more</p>}
     </section>
   );
-}
-
-/** A clause of the filter grammar that asks for one value. */
-export function clauseOf(name: string, value: string): string {
-  return /^[\w.@-]+$/.test(value) ? `${name}:${value}` : `${name}:"${value.replace(/["\\]/g, "\\$&")}"`;
-}
-
-/** The filter with a clause added, or taken away where it stands. */
-export function toggled(filter: string, clause: string): string {
-  const clauses = clausesOf(filter);
-  const others = clauses.filter((each) => each !== clause);
-  return (others.length < clauses.length ? others : [...clauses, clause]).join(" ");
-}
-
-/** The clauses of a filter that stand side by side; quotes, expressions and parentheses hold together. */
-export function clausesOf(filter: string): string[] {
-  return filter.match(/(?:"(?:\\.|[^"\\])*"|~\/(?:\\.|[^/\\])*\/i?|\((?:[^()"]|"(?:\\.|[^"\\])*")*\)|[^\s"(])+/g) ?? [];
 }

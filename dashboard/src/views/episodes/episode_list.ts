@@ -8,6 +8,7 @@ import { Beat } from "../../parts/beat";
 
 const PAGE = 100;
 const RENEW_MS = 400;
+const RENEW_RUNNING_MS = 800;
 
 /** Episodes that pass a filter, the latest to start first. */
 export class EpisodeList extends Beat {
@@ -21,13 +22,14 @@ export class EpisodeList extends Beat {
   #next: string | null = null;
   #range: [number, number] = [0, PAGE];
   #renewal: ReturnType<typeof setTimeout> | undefined;
+  #ticks: ReturnType<typeof setInterval>;
   #silence: () => void;
   #abort = new AbortController();
 
   constructor(readonly filter: string) {
     super();
     connection.begin();
-    // No step but the first of an episode passes: what is heard is new episodes, and that something happened.
+    // No step but the first of an episode passes: what is heard is that an episode began.
     this.#silence = listen({ after: null, filter: "seq:0" }, {
       onMessage: (message) => {
         connection.heard(message.type === "live");
@@ -35,6 +37,9 @@ export class EpisodeList extends Beat {
       },
       onAway: (sinceMs) => connection.lost(sinceMs),
     });
+    this.#ticks = setInterval(() => {
+      if (!document.hidden && this.#isRunning()) this.#renewSoon();
+    }, RENEW_RUNNING_MS);
     void this.more();
   }
 
@@ -79,7 +84,13 @@ export class EpisodeList extends Beat {
     this.#silence();
     this.#abort.abort();
     clearTimeout(this.#renewal);
+    clearInterval(this.#ticks);
     this.silence();
+  }
+
+  /** Whether anything in sight may have changed. */
+  #isRunning(): boolean {
+    return this.rows.slice(...this.#range).some((row) => row.episode.status === "running");
   }
 
   #renewSoon(): void {

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from stepstream.reading.page import StepContext, StepPage
-from stepstream.schemas.payload import UnknownPayload, decode_payload
+from stepstream.schemas.payload import UnknownPayload, decode_payload, version_of
 from stepstream.schemas.step import Step
 from stepstream.schemas.stream import StepsMessage
 
@@ -97,7 +97,8 @@ def _step(value: JsonObject) -> Step:
     payload = decode_payload(kind, version, _json(value["payload"]))
     # Of a kind that nobody has, an empty payload is as good as any.
     shell = {**value, "kind": UnknownPayload.kind, "payload": {}}
-    return Step.model_validate_json(_json(shell)).model_copy(update={"kind": kind, "payload": payload})
+    read = {"kind": kind, "schema_version": version_of(payload), "payload": payload}
+    return Step.model_validate_json(_json(shell)).model_copy(update=read)
 
 
 def _json(value: object) -> bytes:

@@ -88,7 +88,7 @@ def check_access(connection: Connection, scope: Scope) -> Principal:
 def still_allowed(connection: Connection) -> bool:
     """Whether what let a long-lived connection in still holds: neither token nor session has ended.
 
-    A stream asks at each heartbeat and ends when it does not.
+    A stream asks when that may have changed and at each heartbeat, and ends when it does not.
     """
     still_valid = cast("Callable[[], bool] | None", connection.get("state", {}).get("still_valid"))
     return still_valid is None or still_valid()

@@ -225,6 +225,20 @@ class TokenFile:
         except TokensUnusable:
             return False
 
+    def watch(self) -> Callable[[], bool]:
+        """A function that tells whether the file may have changed since it was last asked."""
+        seen = self._stamp()
+        is_settled = _is_settled(seen)
+
+        def has_changed() -> bool:
+            nonlocal seen, is_settled
+            before, was_settled = seen, is_settled
+            seen = self._stamp()
+            is_settled = _is_settled(seen)
+            return seen != before or not was_settled
+
+        return has_changed
+
     def session_key(self) -> bytes | None:
         """The key that browser sessions are signed with; None where there never was a token.
 

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from stepstream.errors import (
+    ArtifactRefused,
     Busy,
     EpisodeNotFound,
     FilterInvalid,
@@ -40,6 +41,7 @@ HANDLED_ERRORS: tuple[type[Exception], ...] = (
 """What ``answer_problem`` is to be registered for, so that every error of a route is told in the same way."""
 
 _INTERNAL = "the server failed at this; its log tells why, under this request id"
+_WHEN_THERE_IS_ROOM = (("retry-after", "60"),)
 _UNPROCESSABLE, _SERVER_ERROR = 422, 500
 _YEAR_S = 365 * 24 * 3600
 
@@ -123,7 +125,9 @@ def _told(error: StepstreamError, status: int) -> tuple[str, tuple[tuple[str, st
         case Busy():
             return "another program holds the database; try again", (("retry-after", "1"),)
         case Full():
-            return "the server's disk is full; try again when there is room", (("retry-after", "60"),)
+            return "the server's disk is full; try again when there is room", _WHEN_THERE_IS_ROOM
+        case ArtifactRefused(lacks_room=True):
+            return "the server has no room for the file; try again when there is room", _WHEN_THERE_IS_ROOM
         case MissingExtra():
             return str(error), ()
         case _:

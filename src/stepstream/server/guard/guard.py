@@ -10,6 +10,7 @@ each connection, as there are thousands of streams.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -68,6 +69,7 @@ _PROXY_SIGNS = (b"forwarded", b"via", b"x-real-ip")
 _WRONG_TOKEN = "the token is unknown, was revoked or has expired; make one with: stepstream token create"  # noqa: S105
 _WRONG_TOKEN_HEADER = ("www-authenticate", 'Bearer realm="stepstream", error="invalid_token"')
 _NO_CSRF_TOKEN = "with a session, X-CSRF-Token has to hold what GET /api/v1/session answers"  # noqa: S105
+_ENDING = "the server is shutting down; send it again"
 _TOKENS_UNUSABLE = "the server cannot trust its file of tokens, and lets nobody in; its log tells why"
 
 _Headers = dict[bytes, bytes]
@@ -197,6 +199,9 @@ class Guard:
             # What is kept here is kept for each client of a stream.
             del request, request_id, kind
             await self._app(scope, passage.receiver, passage.send)
+        except asyncio.CancelledError:
+            # Nobody cancels a request but the server that has waited for it long enough, or is told not to.
+            await passage.fail(Refused(503, _ENDING, headers=[("retry-after", "1")]), scope)
         except Exception as error:  # noqa: BLE001 - whatever a route raises, a client gets an answer
             await passage.fail(error, scope)
         finally:

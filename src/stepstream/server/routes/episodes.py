@@ -16,6 +16,7 @@ from stepstream.reading.outline import OutlinePage
 from stepstream.reading.page import EpisodePage, EpisodeSummary, StepWindow
 from stepstream.reading.roles import RoleGraph
 from stepstream.reading.state import EpisodeState
+from stepstream.reading.strip import EpisodeStrip
 from stepstream.reading.verification import Verification
 from stepstream.server.answers import AnswerRoute
 from stepstream.server.auth.access import Scope, require
@@ -125,6 +126,16 @@ def get_episode_timeline(
 ) -> TimelineView:
     """An episode along its clock, or a part of it: bar by bar up to 2,000 steps, else gathered in buckets."""
     return BoundedHistory(services.history).timeline(episode, since=since, until=until, count=buckets)
+
+
+@router.get("/{episode}/strip")
+def get_episode_strip(
+    services: ServicesOf,
+    episode: EpisodeInPath,
+    buckets: Annotated[int, Query(ge=1, le=1000, description="Into how many parts it is cut.")] = 240,
+) -> EpisodeStrip:
+    """An episode in equal parts of its time, with how many steps and errors each of them holds."""
+    return BoundedHistory(services.history).strip(episode, count=buckets)
 
 
 @router.get("/{episode}/roles")

@@ -19,12 +19,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 from starlette.responses import Response
 
+from stepstream.reading.search.indexer import IndexerState, IndexProgress
 from stepstream.schemas.release import RELEASE
 from stepstream.server.answers import AnswerRoute
 from stepstream.server.auth.access import Scope, require
 from stepstream.server.routes.parameters import known_parameters
 from stepstream.server.services import ServicesOf
-from stepstream.server.vitals import CommitterReport, SpoolReport, StreamReport, SystemReport, examine
+from stepstream.server.stream.figures import StreamReport
+from stepstream.server.vitals import CommitterReport, SpoolReport, SystemReport, examine
 from stepstream.store.election import COMMITTING, OPENING
 
 if TYPE_CHECKING:
@@ -100,6 +102,8 @@ class _Figures(Collector):
         yield from _spool(system.spool)
         if system.stream is not None:
             yield from _stream(system.stream)
+        if system.search is not None:
+            yield from _search(system.search)
 
 
 def _committer(report: CommitterReport | None) -> Iterator[Metric]:
@@ -138,9 +142,23 @@ def _stream(report: StreamReport) -> Iterator[Metric]:
     yield _counter("stepstream_stream_clients_refused", "Clients that were too many", report.clients_refused)
     yield _counter("stepstream_stream_steps_sent", "Steps told to clients", report.steps_sent)
     yield _counter("stepstream_stream_deltas_dropped", "Deltas that came too fast", report.deltas_dropped)
+    yield _counter("stepstream_stream_steps_unreadable", "Steps left out", report.steps_unreadable)
+    yield _gauge("stepstream_stream_troubled", "Whether something cannot be told", report.trouble is not None)
     yield _gauge("stepstream_stream_ring_bytes", "What the ring of the stream holds", report.ring_bytes)
     yield _gauge(
         "stepstream_stream_lag_seconds", "From a commit to when clients can be told", report.lag_ns / 1e9
+    )
+
+
+def _search(progress: IndexProgress) -> Iterator[Metric]:
+    yield _gauge(
+        "stepstream_search_index_cursor", "The last cursor that can be searched", progress.indexed_to
+    )
+    yield _gauge("stepstream_search_index_lag_steps", "Steps that cannot be searched yet", progress.lag)
+    yield StateSetMetricFamily(
+        "stepstream_search_index_state",
+        "What whoever keeps the search index does",
+        value={state.value: state is progress.state for state in IndexerState},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import queue
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -19,6 +20,7 @@ from stepstream.schemas.post import KindRegistered, KindRegistration, StepPost, 
 from stepstream.schemas.record import Record, refusal
 from stepstream.server.auth.access import Principal, Scope, require
 from stepstream.server.problems import Refused
+from stepstream.server.routes.parameters import known_parameters
 from stepstream.server.services import ServicesOf
 from stepstream.store.post_office import Posting, Registration
 
@@ -37,15 +39,28 @@ _END = b""
 POSTED_MODELS: tuple[type[Record], ...] = (StepPost, KindRegistration)
 """The bodies that are read here and not by FastAPI, for the OpenAPI's components."""
 
-Sender = Annotated[Principal, Depends(require(Scope.RECORD))]
+
+async def _sender(
+    principal: Annotated[Principal, Depends(require(Scope.RECORD))],
+    _: Annotated[None, Depends(known_parameters)],
+) -> Principal:
+    """Whoever posts; he is known before what he asks is looked at."""
+    return principal
+
+
+Sender = Annotated[Principal, Depends(_sender)]
+RecorderId = Annotated[str, Path(max_length=36, description="The recorder, as its posts name it.")]
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="Hash of the bytes, in hex.")]
 
 router = APIRouter(tags=["posting"])
 
 
 def _body(model: type[Record]) -> dict[str, object]:
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return _content("application/json", {"$ref": f"#/components/schemas/{model.__name__}"})
+
+
+def _content(media_type: str, schema: dict[str, object]) -> dict[str, object]:
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
 @router.post("/steps", openapi_extra=_body(StepPost))
@@ -71,9 +86,7 @@ async def register_kind(request: Request, _: Sender, services: ServicesOf) -> Ki
 
 
 @router.get("/recorders/{recorder_id}")
-def recorder_position(
-    recorder_id: Annotated[str, Path(max_length=36)], _: Sender, services: ServicesOf
-) -> RecorderPosition:
+def recorder_position(recorder_id: RecorderId, _: Sender, services: ServicesOf) -> RecorderPosition:
     """How far the steps of a recorder are stored: whoever posts for it goes on behind."""
     found = services.history.recorder(recorder_id) if is_id(recorder_id) else None
     if found is None:
@@ -87,7 +100,14 @@ def has_artifact(sha256: Sha256, _: Sender, services: ServicesOf) -> Response:
     return Response(status_code=200 if services.artifacts.has(sha256) else 404)
 
 
-@router.put("/artifacts/{sha256}/bytes", status_code=201, response_class=Response)
+@router.put(
+    "/artifacts/{sha256}/bytes",
+    status_code=201,
+    response_class=Response,
+    response_description="The bytes are kept",
+    responses={204: {"description": "They are here already"}},
+    openapi_extra=_content("application/octet-stream", {"type": "string", "format": "binary"}),
+)
 async def put_artifact(sha256: Sha256, request: Request, _: Sender, services: ServicesOf) -> Response:
     """Keep the bytes of an artifact under their hash; 204 when they are here already."""
     if await asyncio.to_thread(services.artifacts.has, sha256):
@@ -136,19 +156,32 @@ async def _take_in(request: Request, artifacts: ArtifactStore, sha256: str, size
                 raise ConnectionAbortedError("the sender went away")
             yield chunk
 
-    writing = asyncio.create_task(asyncio.to_thread(artifacts.take_in, received(), sha256, size))
-    ending: bytes | None = None
+    # No task: those are cancelled with all others when the server ends, and their threads go on.
+    writing = asyncio.get_running_loop().run_in_executor(None, artifacts.take_in, received(), sha256, size)
+    is_whole = False
     try:
         async for chunk in request.stream():
             if chunk:
                 await _put(chunks, chunk, writing)
-        ending = _END
+        await _put(chunks, _END, writing)
+        is_whole = True
     finally:
-        await _put(chunks, ending, writing)
-        await writing
+        if not is_whole:
+            _give_up(chunks)
+            # What it says of that is nobody's answer.
+            await asyncio.gather(writing, return_exceptions=True)
+    await writing
 
 
-async def _put(chunks: queue.Queue[bytes | None], chunk: bytes | None, writing: asyncio.Task[None]) -> None:
+def _give_up(chunks: queue.Queue[bytes | None]) -> None:
+    """Let the thread hear, whatever it waits for, that the rest does not come."""
+    with suppress(queue.Empty):
+        while True:
+            chunks.get_nowait()
+    chunks.put_nowait(None)
+
+
+async def _put(chunks: queue.Queue[bytes | None], chunk: bytes, writing: asyncio.Future[None]) -> None:
     while not writing.done():
         try:
             chunks.put_nowait(chunk)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from stepstream.schemas.record import Record
 from stepstream.server.auth.access import Principal, Scope, principal_of, refusal_of
 from stepstream.server.auth.sessions import Session, Sessions, desk_of, set_cookie
 from stepstream.server.problems import Refused, Unauthenticated
+from stepstream.server.routes.parameters import known_parameters
 
-router = APIRouter(tags=["session"])
+router = APIRouter(tags=["session"], dependencies=[Depends(known_parameters)])
 
 
 class SignIn(Record):

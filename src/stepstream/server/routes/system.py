@@ -30,5 +30,5 @@ def get_info(services: ServicesOf) -> HistoryInfo:
 
 @router.get("/system")
 def get_system(services: ServicesOf) -> SystemReport:
-    """How committer, spool, stream, database and disk stand."""
+    """How committer, spool, stream, search index, database and disk stand."""
     return examine(services)

@@ -28,7 +28,7 @@ from stepstream.server.problems import Refused
 from stepstream.server.stream.channel import Channel, Question
 from stepstream.server.stream.client import Client, Ending
 from stepstream.server.stream.deltas import DeltaBox
-from stepstream.server.stream.figures import StreamFigures
+from stepstream.server.stream.figures import StreamReport
 from stepstream.server.stream.past import Encoded, Past
 from stepstream.server.stream.query import Place
 from stepstream.server.stream.ring import RING_BYTES_MAX, RING_STEPS_MAX, Life, Ring
@@ -36,7 +36,7 @@ from stepstream.server.stream.trouble import Trouble
 from stepstream.server.stream.vicinity import Vicinity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -82,6 +82,7 @@ class Broadcast:
         ring_steps_max: int = RING_STEPS_MAX,
         ring_bytes_max: int = RING_BYTES_MAX,
         linger_s: float = _LINGER_S,
+        has_access_changed: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare to broadcast.
 
@@ -95,6 +96,7 @@ class Broadcast:
             ring_steps_max: A client that is more steps behind is cut, or reads the table.
             ring_bytes_max: The same in bytes of JSON.
             linger_s: After so long without a client nothing is read any more, until one comes.
+            has_access_changed: Tells whether clients may have been shut out since it was last asked.
         """
         self._database = database
         self._spool = spool
@@ -104,6 +106,7 @@ class Broadcast:
         self._send_timeout_s = send_timeout_s
         self._ring_bounds = (ring_steps_max, ring_bytes_max)
         self._linger_s = linger_s
+        self._has_access_changed = has_access_changed
         self._past = Past(database)
         self._vicinity = Vicinity(history, ring_steps_max)
         self._deltas = DeltaBox()
@@ -155,8 +158,12 @@ class Broadcast:
 
     # -- clients
 
-    def admit(self, query: StreamQuery) -> Client:
+    def admit(self, query: StreamQuery, is_allowed: Callable[[], bool]) -> Client:
         """Let a client in; ``release`` it when its connection is over.
+
+        Args:
+            query: What it asks for.
+            is_allowed: Tells whether what let it in still holds.
 
         Raises:
             Refused: There are too many, or the server is shutting down.
@@ -170,7 +177,7 @@ class Broadcast:
             detail = f"there are {self._clients_max} clients of the live stream already; try again later"
             raise Refused(503, detail, headers=[("retry-after", "5")])
         channel = self._channel(query)
-        client = Client(self, channel, query.after or self._now())
+        client = Client(self, channel, query.after or self._now(), is_allowed)
         channel.clients += 1
         self._clients.add(client)
         self._came += 1
@@ -355,6 +362,9 @@ class Broadcast:
             now = self._loop.time()
             for client in tuple(self._clients):
                 client.look_after(now, heartbeat_s=self._heartbeat_s, send_timeout_s=self._send_timeout_s)
+            if self._has_access_changed():
+                for client in tuple(self._clients):
+                    client.check_access()
             self._forget(() if self._ring is None else self._ring.pages)
 
     def _forget(self, pages: Sequence[Page]) -> None:
@@ -386,15 +396,10 @@ class Broadcast:
     # -- how it stands
 
     @property
-    def trouble(self) -> str | None:
-        """What keeps the stream from telling everything; None when nothing does."""
-        return self._trouble.text
-
-    @property
-    def figures(self) -> StreamFigures:
+    def figures(self) -> StreamReport:
         """How the stream stands, in figures."""
         ring = self._ring
-        return StreamFigures(
+        return StreamReport(
             clients=len(self._clients),
             channels=len(self._channels),
             clients_total=self._came,
@@ -407,6 +412,7 @@ class Broadcast:
             ring_bytes=0 if ring is None else ring.size,
             cursor=None if ring is None else ring.last,
             lag_ns=self._lag_ns,
+            trouble=self._trouble.text,
         )
 
 

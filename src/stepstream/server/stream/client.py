@@ -37,6 +37,7 @@ class Ending(StrEnum):
     GONE = "it has gone"
     BEHIND = "it fell too far behind; resume behind the last cursor"
     FROZEN = "it did not read; resume behind the last cursor"
+    SHUT_OUT = "what let it in has ended"
     FLOODING = "it sent more than this stream takes, which is nothing"
     CLOSING = "the server is shutting down; resume behind the last cursor"
 
@@ -63,6 +64,7 @@ class Client:
 
     Attributes:
         channel: What it asks for.
+        is_allowed: Tells whether what let it in still holds.
         ending: Why it is over; None while it is not.
         steps: How many steps it was told.
     """
@@ -84,12 +86,16 @@ class Client:
         "_waiting",
         "channel",
         "ending",
+        "is_allowed",
         "steps",
     )
 
-    def __init__(self, source: Source, channel: Channel, after: Place) -> None:
+    def __init__(
+        self, source: Source, channel: Channel, after: Place, is_allowed: Callable[[], bool]
+    ) -> None:
         """Begin behind a place, which may turn out to mean nothing."""
         self.channel = channel
+        self.is_allowed = is_allowed
         self.ending: Ending | None = None
         self.steps = 0
         self._source = source
@@ -127,7 +133,13 @@ class Client:
                 self.end(Ending.FROZEN)
         elif now - self._told_at >= heartbeat_s:
             self._is_due = True
+            self.check_access()
             self.wake()
+
+    def check_access(self) -> None:
+        """End it when what let it in has ended."""
+        if not self.is_allowed():
+            self.end(Ending.SHUT_OUT)
 
     # -- its own task
 

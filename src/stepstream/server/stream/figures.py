@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from stepstream.schemas.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFigures:
-    """How the stream stands.
+class StreamReport(Record):
+    """How the live stream stands.
 
     Attributes:
         clients: How many are connected.
@@ -22,6 +21,7 @@ class StreamFigures:
         ring_bytes: How many bytes of JSON they are.
         cursor: The cursor up to which clients can be told; None while nobody listens.
         lag_ns: How long after its commit the newest step was there to be told.
+        trouble: What keeps it from telling everything; None where nothing does.
     """
 
     clients: int
@@ -36,3 +36,4 @@ class StreamFigures:
     ring_bytes: int
     cursor: int | None
     lag_ns: int
+    trouble: str | None

@@ -7,9 +7,10 @@ response object for each client would cost three times its memory.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stepstream.server.auth.access import Scope, check_access
+from stepstream.server.auth.access import Scope, check_access, still_allowed
 from stepstream.server.problems import Refused
 from stepstream.server.stream.client import Ending
 from stepstream.server.stream.connection import abort
@@ -59,7 +60,7 @@ class EventStream:
         check_access(connection, Scope.READ)
         if connection["method"] != "GET":
             raise Refused(405, "the live stream has no end; use GET", headers=[("allow", "GET")])
-        client = self._broadcast.admit(StreamQuery.of(connection))
+        client = self._broadcast.admit(StreamQuery.of(connection), partial(still_allowed, connection))
         gone = asyncio.create_task(_until_gone(receive, client))
         try:
             await send(_START)

@@ -10,9 +10,10 @@ Knows WebSockets as ASGI has them. Must not know steps.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stepstream.server.auth.access import Scope, check_access
+from stepstream.server.auth.access import Scope, check_access, still_allowed
 from stepstream.server.stream.client import Ending
 from stepstream.server.stream.connection import abort
 from stepstream.server.stream.message import HEARTBEAT
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from stepstream.server.stream.client import Client
     from stepstream.server.stream.message import Message
 
-_CODES = {Ending.CLOSING: 1012, Ending.BEHIND: 1013, Ending.FLOODING: 1008}
+_CODES = {Ending.CLOSING: 1012, Ending.BEHIND: 1013, Ending.FLOODING: 1008, Ending.SHUT_OUT: 1008}
 _RECEIVED_CHARACTERS_MAX = 1_000
 _RECEIVED_MAX = 60
 _WINDOW_S = 60.0
@@ -48,7 +49,7 @@ class WebSocketStream:
             Refused: It was not accepted; so with the errors of ``Broadcast.admit``.
         """
         check_access(connection, Scope.READ)
-        client = self._broadcast.admit(StreamQuery.of(connection))
+        client = self._broadcast.admit(StreamQuery.of(connection), partial(still_allowed, connection))
         gone = asyncio.create_task(_until_gone(receive, client))
         try:
             await send({"type": "websocket.accept"})

@@ -180,6 +180,22 @@ class TestFile:
             else:
                 assert tokens.all() == (token,)
 
+    def test_a_change_is_noticed(self, tokens: TokenFile) -> None:
+        """Whoever asks whether anything has changed hears of every change, also of one that leaves no trace."""
+        has_changed = TokenFile(tokens.database).watch()
+        assert not has_changed()
+        token, _ = tokens.create([Scope.READ])
+        assert has_changed()
+        content = tokens.path.read_bytes()
+        for number in range(100):
+            tokens.path.write_bytes(content.replace(b'"read"', b'"admi"') if number % 2 == 0 else content)
+            assert has_changed()
+        tokens.revoke(token.id)
+        assert has_changed()
+        tokens.path.unlink()
+        assert has_changed()
+        assert not has_changed()
+
     def test_the_session_key_stays(self, tokens: TokenFile) -> None:
         """The key of sessions is made with the first token and is the same after every change."""
         token, _ = tokens.create([Scope.READ])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from stepstream.errors import StoreError
 from stepstream.schemas.record import Record
-from stepstream.server.answers import AnswerRoute, install_problem_handlers
+from stepstream.server.answers import AnswerRoute, _answer_ours, install_problem_handlers
 from stepstream.server.guard.answer import HANDLED_ERRORS
 
 
@@ -47,6 +50,20 @@ def test_the_model_of_a_route_is_described() -> None:
     route = AnswerRoute("/part", endpoint)
 
     assert route.response_model is Part
+
+
+@pytest.mark.anyio
+async def test_a_token_in_an_error_stays_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What is logged of an error shows no secret of a token, neither in words nor in what led to it."""
+    token = f"sst_{'0a' * 6}_{'b1' * 32}"
+    scope = {"type": "http", "path": "/api/v1/steps", "headers": [], "state": {"request_id": "r"}}
+    try:
+        raise StoreError(f"{token} cannot be stored") from ValueError(token)
+    except StoreError as error:
+        await _answer_ours(Request(scope), error)
+
+    assert "cannot be stored" in caplog.text
+    assert "b1b1" not in caplog.text
 
 
 def test_every_error_has_its_handler() -> None:
