@@ -26,6 +26,7 @@ NAMES = (
     "ingest",
     "answers",
     "page",
+    "install",
 )
 
 
