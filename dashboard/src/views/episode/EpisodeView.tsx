@@ -142,7 +142,7 @@ function EpisodePage({ summary, log, skeleton, search, change }: PageProperties)
             {tab === "table" && <StepTable key={`${filter} ${returns}`} {...rows} />}
             {tab === "waterfall" && <Waterfall key={episode.id} {...rows} moment={replay.moment} />}
             {tab === "graph" && <Graph episode={episode} filter={filter} onFilter={toTable} />}
-            {tab === "plots" && <Plots {...rows} skeleton={skeleton} moment={replay.moment} />}
+            {tab === "plots" && <Plots episode={episode} chosen={shown} onChoose={choose} skeleton={skeleton} moment={replay.moment} />}
           </Suspense>
         </PaceTold>
       </section>

@@ -1,6 +1,6 @@
 /** The phases of an episode, to be leapt between. */
 
-import { useEffect, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 
 import type { Episode } from "../../../api/schema";
 import { FixedList, type ListHandle } from "../../../parts/FixedList";
@@ -29,10 +29,13 @@ export function Phases({ skeleton, episode, chosen, onChoose }: Properties) {
   const isRunning = episode.status === "running";
   const at = chosen === null ? -1 : phaseOf(phases, chosen);
   const end = phases.length - 1;
-  const shown = at >= 0 ? at : isRunning ? end : -1;
+  const isAtEnd = useRef(true);
+  const onEnd = useCallback((is: boolean) => { isAtEnd.current = is; }, []);
   useEffect(() => {
-    if (shown >= 0) handle.current?.show(shown);
-  }, [shown]);
+    if (at >= 0) handle.current?.show(at);
+    // Who looks at earlier phases is left there.
+    else if (isRunning && isAtEnd.current) handle.current?.show(end);
+  }, [at, end, isRunning]);
   return (
     <section className="phases">
       <h2>Phases{phases.length > 0 && <span className="figure"> {count(phases.length)}</span>}</h2>
@@ -42,6 +45,7 @@ export function Phases({ skeleton, episode, chosen, onChoose }: Properties) {
           length={phases.length}
           rowHeight={ROW}
           label="Phases"
+          onEnd={onEnd}
           row={(place) => {
             const phase = phases[place];
             return phase !== undefined && (

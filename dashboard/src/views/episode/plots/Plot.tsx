@@ -10,6 +10,9 @@ import { markLabel } from "../waterfall/axis";
 import type { Curves } from "./curves";
 
 const HEIGHT = 150;
+const HEIGHT_LOGARITHMIC = 220;
+/** Where there are more points they are drawn smaller. */
+const POINTS_MANY = 1_500;
 const AXIS_WIDTH = 74;
 const NEAR = 40;
 
@@ -47,10 +50,11 @@ export function Plot({ title, curves, pens, end, marked, isLogarithmic = false, 
     const { current } = place;
     if (current === null) return;
     const colours = coloursOf(current, ["ink-faint", "line", "accent", "paper", "bad", "hue-model", "hue-tool", "hue-observation"]);
+    const height = isLogarithmic ? HEIGHT_LOGARITHMIC : HEIGHT;
     const axis = { stroke: colours["ink-faint"], grid: { stroke: colours.line, width: 1 }, ticks: { stroke: colours.line, width: 1, size: 4 }, font: `11px ${getComputedStyle(current).fontFamily}` };
     const made = new uPlot({
       width: Math.max(200, current.clientWidth),
-      height: HEIGHT,
+      height,
       padding: [8, 14, 0, 0],
       legend: { show: false },
       cursor: { y: false, sync: { key: "episode", scales: ["x", null] }, drag: { x: false, y: false }, points: { show: false } },
@@ -60,7 +64,7 @@ export function Plot({ title, curves, pens, end, marked, isLogarithmic = false, 
       },
       axes: [
         { ...axis, space: 90, size: 26, values: (_, splits) => labels(splits) },
-        { ...axis, space: 34, size: AXIS_WIDTH, values: (_, splits) => splits.map((each) => (each === null ? "" : latest.current.format(each))) },
+        { ...axis, ...(isLogarithmic ? { filter: powersOfTen, grid: { ...axis.grid, filter: powersOfTen }, ticks: { ...axis.ticks, filter: powersOfTen } } : {}), space: 34, size: AXIS_WIDTH, values: (_, splits) => splits.map((each) => (each === null ? "" : latest.current.format(each))) },
       ],
       series: [{}, ...pens.map((pen) => seriesOf(pen, colours[pen.colour], colours.paper))],
       hooks: {
@@ -74,7 +78,7 @@ export function Plot({ title, curves, pens, end, marked, isLogarithmic = false, 
       if (sequence !== undefined) latest.current.onChoose(sequence);
     });
     plot.current = made;
-    const observer = new ResizeObserver(() => made.setSize({ width: Math.max(200, current.clientWidth), height: HEIGHT }));
+    const observer = new ResizeObserver(() => made.setSize({ width: Math.max(200, current.clientWidth), height }));
     observer.observe(current);
     return () => {
       observer.disconnect();
@@ -97,6 +101,7 @@ export function Plot({ title, curves, pens, end, marked, isLogarithmic = false, 
             ))}
           </ul>
         )}
+        {isLogarithmic && <span className="faint">logarithmic</span>}
         <span className="figure faint plot-told">{told(curves, pens, at, format)}</span>
       </figcaption>
       <div ref={place} className="plot-drawn" role="img" aria-label={`${title}: ${told(curves, pens, null, format)}`} />
@@ -105,6 +110,10 @@ export function Plot({ title, curves, pens, end, marked, isLogarithmic = false, 
 }
 
 const GLYPHS = { circle: "●", triangle: "△", cross: "✕", line: "━", dashes: "╌" } as const;
+
+function powersOfTen(_: uPlot, splits: number[]): (number | null)[] {
+  return splits.map((each) => (Math.abs(Math.log10(each) - Math.round(Math.log10(each))) < 1e-6 ? each : null));
+}
 
 function seriesOf({ name, shape }: Pen, colour: string, paper: string): uPlot.Series {
   if (shape === "line" || shape === "dashes") {
@@ -122,7 +131,7 @@ function seriesOf({ name, shape }: Pen, colour: string, paper: string): uPlot.Se
 /** Shapes tell the curves apart where colours do not. */
 function drawPoints(it: uPlot, series: number, first: number, last: number, shape: Pen["shape"], colour: string, paper: string): undefined {
   const { ctx: context, data } = it;
-  const radius = 3.2 * devicePixelRatio;
+  const radius = (last - first > POINTS_MANY ? 2 : 3.2) * devicePixelRatio;
   context.save();
   context.strokeStyle = colour;
   context.fillStyle = shape === "circle" ? colour : paper;

@@ -1,10 +1,10 @@
 /** Plots of an episode over its time: tokens, cost, context and latency, under one cursor. */
 
 import { useEffect, useMemo, useState } from "react";
-import { useSearchParams } from "wouter";
 
 import { address } from "../../../api/client";
 import type { Episode } from "../../../api/schema";
+import { useParameter } from "../../../parts/parameter";
 import { Trouble } from "../../../parts/Trouble";
 import { useBeat } from "../../../parts/useBeat";
 import { count, duration } from "../../../steps/figures";
@@ -30,18 +30,21 @@ const LATENCIES: readonly Pen[] = [
 ];
 const NAMES_MAX = 12;
 
-interface Properties extends StepsProperties {
+interface Properties extends Omit<StepsProperties, "log"> {
   skeleton: Skeleton;
   /** The moment of the playhead; ns from the episode's beginning. */
   moment: number | null;
 }
 
 /** See above. */
-export default function Plots({ log, episode, skeleton, chosen, moment, onChoose }: Properties) {
+export default function Plots({ episode, skeleton, chosen, moment, onChoose }: Properties) {
   const replies = useReplies(episode);
   useBeat(skeleton);
-  const step = chosen === null ? undefined : log.step(log.placeOf(chosen));
-  const marked = moment ?? (step?.sequence === chosen && step !== undefined ? step.occurred_at - episode.started_at : null);
+  const node = useMemo(
+    () => (chosen === null ? undefined : skeleton.nodes.findLast(({ sequence }) => sequence <= chosen)),
+    [chosen, skeleton.nodes],
+  );
+  const marked = moment ?? (node ? (node.closing_sequence === chosen && node.ended_at !== null ? node.ended_at : node.started_at) - episode.started_at : null);
   const end = Math.max(1e6, (episode.ended_at ?? episode.last_at) - episode.started_at) / 1e9;
   const shared = { end, marked: marked === null ? null : marked / 1e9, onChoose };
   if (replies === null) return null;
@@ -102,16 +105,10 @@ function CostPlot({ currency, curves, ...shared }: Shared & { currency: string; 
 }
 
 function LatencyPlot({ skeleton, began, ...shared }: Shared & { skeleton: Skeleton; began: number }) {
-  const [search, setSearch] = useSearchParams();
+  const [wanted, choose] = useParameter("of");
   const names = useMemo(() => namesOf(skeleton.nodes), [skeleton.nodes]);
-  const of = names.find((name) => name === search.get("of")) ?? null;
+  const of = names.find((name) => name === wanted) ?? null;
   const curves = useMemo(() => latenciesOf(skeleton.nodes, began, of), [skeleton.nodes, began, of]);
-  const choose = (name: string | null): void => setSearch((before) => {
-    const after = new URLSearchParams(before);
-    if (name === null) after.delete("of");
-    else after.set("of", name);
-    return after;
-  }, { replace: true });
   if (names.length === 0) return skeleton.isWhole ? <p className="soft plots-none">No call of a tool or a model was answered.</p> : null;
   return (
     <>

@@ -23,8 +23,10 @@ export function markLabel(at: number, step: number): string {
   if (at < 1e9 && step < 1e9) return `${Number((at / 1e6).toFixed(Math.max(0, digits - 3)))} ms`;
   const seconds = at / 1e9;
   const minutes = Math.floor(seconds / 60 + 1e-9);
-  const rest = `${Math.max(0, seconds - minutes * 60).toFixed(digits)} s`;
-  return minutes === 0 ? rest : `${inUnits(minutes * 60, ["d", "h", "m"])} ${rest}`;
+  const rest = Math.max(0, seconds - minutes * 60).toFixed(digits);
+  if (minutes === 0) return `${rest} s`;
+  const whole = inUnits(minutes * 60, ["d", "h", "m"]);
+  return Number(rest) === 0 ? whole : `${whole} ${rest} s`;
 }
 
 const SECONDS = { d: 86_400, h: 3_600, m: 60 } as const;

@@ -8,9 +8,11 @@ import { Beat } from "../../../parts/beat";
 import { lanesOf, type TimelineAnswer } from "./board";
 
 const RENEW_MS = 250;
-const RENEW_MS_MAX = 5_000;
+const RENEW_MS_MAX = 30_000;
 const LOOK_MS = 90;
 const BUCKETS_MAX = 2_000;
+/** A part may lack so much of what is looked at, for as long as a better one is awaited. */
+const LACKING = 0.1;
 
 /** What is looked at: ns since 1970 UTC, on so many pixels. */
 export interface Sight {
@@ -46,11 +48,13 @@ export class Timeline extends Beat {
     return this.#whole;
   }
 
-  /** The best answer there is for what is looked at, and whether a better one is awaited. */
+  /** The best answer there is for what is looked at. */
   get answer(): TimelineAnswer | null {
-    const { since, until } = this.#sight ?? { since: 0, until: Infinity };
-    const part = this.#part;
-    return part !== null && this.#isCoarse && part.of.since <= since && part.of.until >= until ? part.answer : this.#whole;
+    const [sight, part] = [this.#sight, this.#part];
+    if (sight === null || part === null || !this.#isCoarse) return this.#whole;
+    const lacking = LACKING * (sight.until - sight.since);
+    const covers = part.of.since <= sight.since + lacking && part.of.until >= sight.until - lacking;
+    return covers ? part.answer : this.#whole;
   }
 
   /** Something was logged since the last answer. */
