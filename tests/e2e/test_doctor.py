@@ -17,7 +17,7 @@ import pytest
 from tests.support.command_line import wait_for
 
 from stepstream.schemas.record import JsonObject
-from stepstream.settings import Settings
+from stepstream.settings import BackupSettings, Settings
 from stepstream.spool.directory import SpoolDirectory
 from stepstream.store.election import read_status
 
@@ -277,9 +277,11 @@ class TestInit:
         """The file of options names every option, and uncommented it means the defaults."""
         stepstream("init")
         text = (stepstream.directory / "stepstream.toml").read_text()
-        uncommented = "\n".join(re.findall(r"^# (\w+ = .*)$", text.partition("# Secrets")[0], re.MULTILINE))
+        options = re.findall(r"^# (\w+ = .*|\[backup\])$", text.partition("# Secrets")[0], re.MULTILINE)
+        uncommented = "\n".join(options)
 
         assert {*tomllib.loads(uncommented), "redaction"} == set(Settings.model_fields)
+        assert set(tomllib.loads(uncommented)["backup"]) == set(BackupSettings.model_fields)
         (stepstream.directory / "stepstream.toml").write_text(uncommented)
         assert Settings.load(stepstream.directory / "history.db", {}) == Settings()
 

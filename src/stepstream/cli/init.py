@@ -12,6 +12,8 @@ from stepstream.cli.failure import CommandFailed, ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic import BaseModel
+
     from stepstream.cli.output import Output
     from stepstream.settings import Settings
 
@@ -95,17 +97,14 @@ def _show_next(database: Path, output: Output) -> None:
 
 def options_text() -> str:
     """Every option with its meaning and default, all of them commented out."""
-    from stepstream.settings import ENVIRONMENT_PREFIX, Settings
+    from stepstream.settings import ENVIRONMENT_PREFIX, BackupSettings, Settings
 
-    meanings = _meanings(Settings.__doc__ or "")
     lines = [
         "# Options of stepstream for the databases in this directory; these are the defaults.",
         f"# The environment beats them ({ENVIRONMENT_PREFIX}LINGER_S=1), and arguments in code beat both.",
     ]
-    for name, value in Settings().model_dump(mode="json").items():
-        if isinstance(value, dict):
-            continue
-        lines += ["", *(f"# {line}" for line in meanings.get(name, ())), f"# {name} = {_toml(value)}"]
+    lines += _explained(Settings())
+    lines += ["", "# Where backups go, and when they are taken.", "# [backup]", *_explained(BackupSettings())]
     lines += [
         "",
         "# Secrets of this project's own, beside the built-in rules.",
@@ -116,6 +115,16 @@ def options_text() -> str:
         "# literals = ['ACME-']",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _explained(options: BaseModel) -> list[str]:
+    """Each option with its meaning and its default; tables of options are not among them."""
+    meanings = _meanings(type(options).__doc__ or "")
+    lines = []
+    for name, value in options.model_dump(mode="json").items():
+        if not isinstance(value, dict):
+            lines += ["", *(f"# {line}" for line in meanings.get(name, ())), f"# {name} = {_toml(value)}"]
+    return lines
 
 
 def _meanings(docstring: str) -> dict[str, list[str]]:
