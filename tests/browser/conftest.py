@@ -2,12 +2,18 @@
 
 Every page of these tests is watched: an error in its console or something that its content security policy
 refused fails the test that met it.
+
+Playwright runs an event loop in the thread that uses it, for as long as the browser is open. These tests run in
+a thread of their own, so that others of the same process can run loops meanwhile.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -48,13 +54,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason))
 
 
+_thread = ThreadPoolExecutor(1, "browser")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
+    """Run a test where the browser is used."""
+    wanted = signature(pyfuncitem.obj).parameters
+    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
+    _thread.submit(pyfuncitem.obj, **arguments).result()
+    return True
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One browser for all."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=_PROGRAM, args=_ARGUMENTS)
-        yield running
-        running.close()
+    playwright = _thread.submit(sync_playwright().start).result()
+    launch = partial(playwright.chromium.launch, executable_path=_PROGRAM, args=_ARGUMENTS)
+    running = _thread.submit(launch).result()
+    yield running
+    _thread.submit(running.close).result()
+    _thread.submit(playwright.stop).result()
 
 
 @pytest.fixture
@@ -93,11 +113,17 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         return page
 
     yield opened
+    refused = _thread.submit(_closed, contexts).result()
+    assert errors == []
+    assert refused == []
+
+
+def _closed(contexts: list[BrowserContext]) -> list[str]:
+    """Close what was opened; returns what policies refused there."""
     refused = [each for context in contexts for page in context.pages for each in page.evaluate("refused")]
     for context in contexts:
         context.close()
-    assert errors == []
-    assert refused == []
+    return refused
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,21 @@ def test_steps_come_as_they_are_logged(fresh: ServedHistory, open_page: OpenPage
             assert provider.flush(timeout_s=20)
             page = open_page(f"{fresh.url}/episodes/{episode.id}?tab=table")
             episode.log_event(Thought(text="Start from the load case."))
-            expect(page.get_by_role("row").filter(has_text="Start from the load case.")).to_be_visible()
+            expect(
+                page.get_by_role("table", name="Steps")
+                .get_by_role("row")
+                .filter(has_text="Start from the load case.")
+            ).to_be_visible()
             with episode.tool_call("simulate", {"thickness_mm": 4.0}) as call:
-                expect(page.get_by_role("row").filter(has_text="simulate(")).to_be_visible()
+                expect(
+                    page.get_by_role("table", name="Steps").get_by_role("row").filter(has_text="simulate(")
+                ).to_be_visible()
                 call.observe({"max_stress_mpa": 180.0})
-            expect(page.get_by_role("row").filter(has_text="max_stress_mpa: 180")).to_be_visible()
+            expect(
+                page.get_by_role("table", name="Steps")
+                .get_by_role("row")
+                .filter(has_text="max_stress_mpa: 180")
+            ).to_be_visible()
         expect(page.locator(".episode-header")).to_contain_text("completed")
 
 
@@ -48,7 +58,11 @@ def test_a_server_that_is_killed_leaves_no_gap(fresh: ServedHistory, open_page: 
                 expect(page.get_by_role("status")).to_contain_text("reconnecting")
             if number == 2 * steps // 3:
                 fresh.start()
-        expect(page.get_by_role("row").filter(has_text=f"thought number {steps - 1}")).to_be_visible()
+        expect(
+            page.get_by_role("table", name="Steps")
+            .get_by_role("row")
+            .filter(has_text=f"thought number {steps - 1}")
+        ).to_be_visible()
         expect(page.get_by_role("status")).to_have_text("live")
         assert of_table(page)[0] == steps + 1
         seen = set()
@@ -73,7 +87,7 @@ def test_scrolling_up_pauses(fresh: ServedHistory, open_page: OpenPage) -> None:
         page.get_by_role("rowgroup", name="Steps").hover()
         page.mouse.wheel(0, -4_000)
         expect(page.get_by_text("thought 399", exact=True)).to_have_count(0)
-        first = page.get_by_role("row").nth(20).inner_text()
+        first = page.get_by_role("table", name="Steps").get_by_role("row").nth(20).inner_text()
 
         episode.log_event(Thought(text="a new one"))
         try:
@@ -84,9 +98,11 @@ def test_scrolling_up_pauses(fresh: ServedHistory, open_page: OpenPage) -> None:
 
         pill = page.get_by_role("button", name="3 new, 1 error")
         expect(pill).to_be_visible()
-        assert page.get_by_role("row").nth(20).inner_text() == first
+        assert page.get_by_role("table", name="Steps").get_by_role("row").nth(20).inner_text() == first
         pill.click()
-        expect(page.get_by_role("row").filter(has_text="no such plate")).to_be_visible()
+        expect(
+            page.get_by_role("table", name="Steps").get_by_role("row").filter(has_text="no such plate")
+        ).to_be_visible()
 
 
 def test_a_filter_works_while_tailing(fresh: ServedHistory, open_page: OpenPage) -> None:
