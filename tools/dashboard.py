@@ -125,7 +125,8 @@ def _is_usable(program: Path) -> bool:
 
 def _run(node: Node, directory: Path, *command: str) -> None:
     path = os.pathsep.join((str(node.program.parent), os.environ.get("PATH", os.defpath)))
-    environment = os.environ | {"PATH": path, "NO_UPDATE_NOTIFIER": "1"}
+    # A Node of a wheel trusts only whom it was built with, which the machine's owner may have added to.
+    environment = os.environ | {"PATH": path, "NO_UPDATE_NOTIFIER": "1", "NODE_USE_SYSTEM_CA": "1"}
     try:
         done = subprocess.run(
             command, cwd=directory, env=environment, capture_output=True, text=True, check=False
