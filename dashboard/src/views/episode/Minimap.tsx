@@ -5,6 +5,7 @@ import { type KeyboardEvent, type MouseEvent, useEffect, useRef, useState } from
 
 import { get } from "../../api/client";
 import type { Episode, EpisodeStrip, StripBucket } from "../../api/schema";
+import { coloursOf, useThemeCount } from "../../parts/colours";
 import { count, duration } from "../../steps/figures";
 
 const BUCKETS = 240;
@@ -21,6 +22,7 @@ interface Properties {
 export function Minimap({ episode, chosen, onChoose }: Properties) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
+  const theme = useThemeCount();
   const [at, setAt] = useState<number | null>(null);
   const { data } = useQuery({
     queryKey: ["minimap", episode.id],
@@ -41,16 +43,8 @@ export function Minimap({ episode, chosen, onChoose }: Properties) {
   useEffect(() => {
     const { current } = canvas;
     if (current === null || data === undefined || width === 0) return;
-    const paint = (): void => draw(current, width, data, chosen);
-    paint();
-    addEventListener("themechange", paint);
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", paint);
-    return () => {
-      removeEventListener("themechange", paint);
-      dark.removeEventListener("change", paint);
-    };
-  }, [data, width, chosen]);
+    draw(current, width, data, chosen);
+  }, [data, width, chosen, theme]);
 
   const placeOf = (event: MouseEvent): number => {
     const box = event.currentTarget.getBoundingClientRect();
@@ -104,32 +98,23 @@ function draw(canvas: HTMLCanvasElement, width: number, { buckets }: EpisodeStri
   const context = canvas.getContext("2d");
   if (context === null) return;
   context.scale(scale, scale);
-  const style = getComputedStyle(canvas);
-  const colour = (name: string): string => resolved(canvas, style.getPropertyValue(name));
+  const colours = coloursOf(canvas, ["ink-faint", "bad", "accent"]);
   const each = width / BUCKETS;
   const most = Math.max(1, ...buckets.map((bucket) => bucket.steps));
-  context.fillStyle = colour("--ink-faint");
+  context.fillStyle = colours["ink-faint"];
   buckets.forEach((bucket, place) => {
     if (bucket.steps === 0) return;
     // A root keeps what is rare in sight beside what is frequent.
     const height = Math.max(2, Math.sqrt(bucket.steps / most) * (HEIGHT - 10));
     context.fillRect(place * each, HEIGHT - height, Math.max(1, each - 0.75), height);
   });
-  context.fillStyle = colour("--bad");
+  context.fillStyle = colours.bad;
   buckets.forEach((bucket, place) => {
     if (bucket.errors > 0) context.fillRect(place * each, 0, Math.max(2, each), 7);
   });
   const here = chosen === null ? -1 : buckets.findLastIndex((bucket) => bucket.steps > 0 && bucket.first <= chosen);
   if (here >= 0) {
-    context.fillStyle = colour("--accent");
+    context.fillStyle = colours.accent;
     context.fillRect((here + 0.5) * each - 1, 0, 2, HEIGHT);
   }
-}
-
-/** A colour as canvases take it: they do not know what depends on the theme. */
-function resolved(canvas: HTMLCanvasElement, value: string): string {
-  canvas.style.color = value;
-  const colour = getComputedStyle(canvas).color;
-  canvas.style.color = "";
-  return colour;
 }
